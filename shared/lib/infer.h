@@ -43,8 +43,8 @@ enum kernel_class {
 const struct op_info *op_info(uint32_t op);
 const char *kernel_class_name(unsigned klass);
 
-size_t dtype_bytes(uint32_t dtype);      /* 0 if unknown */
-const char *dtype_name(uint32_t dtype);  /* "fp32", ...; "?" if unknown */
+size_t dtype_bytes(uint32_t dtype);     /* 0 if unknown */
+const char *dtype_name(uint32_t dtype); /* "fp32", ...; "?" if unknown */
 
 void attr_init(struct ooo_attr *attr, uint32_t op);
 
@@ -56,6 +56,12 @@ bool shape_equal(const struct shape *a, const struct shape *b);
 
 /* Numpy broadcasting of dims (dtype is not looked at). 0 or -EINVAL. */
 int shape_broadcast(const struct shape *a, const struct shape *b, struct shape *out);
+
+/* "fp32[1,3,224,224]", for messages: shape_text(s).s lives until the end of the full expression. */
+struct shape_text {
+	char s[192];
+};
+struct shape_text shape_text(const struct shape *s);
 
 /*
  * Check operands and attributes of one operator and infer its outputs. in[i] is NULL for an absent
