@@ -43,6 +43,7 @@ struct request {
 	uint32_t nr_flying; /* steps that the device holds */
 	uint32_t steps_done;
 	uint32_t width_sum; /* sum of bundle widths over its steps */
+	uint32_t program_id;
 	uint64_t cookie;
 	uint64_t deadline_ns; /* 0 = none */
 	uint64_t fetch_ns, start_ns;

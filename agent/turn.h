@@ -46,6 +46,8 @@ int dispatcher_start(const struct turn_config *config, const struct device_ops *
 void dispatcher_join(struct dispatcher *d);
 const struct turn_stats *dispatcher_stats(const struct dispatcher *d);
 
+uint64_t turn_clock_ns(void); /* CLOCK_MONOTONIC */
+
 /* Without a thread, for tests and benchmarks: the same loop body, never sleeps. True if it did
  * any work. */
 struct dispatcher *dispatcher_new(const struct turn_config *config, const struct device_ops *ops,

@@ -60,7 +60,8 @@ struct bundle_item {
 	struct device_binding *binding;
 	uint32_t step;
 	uint32_t slot;
-	void *request; /* the flow's, not looked at */
+	uint32_t predicted_ns; /* the flow's cost estimate, charged at issue */
+	void *request;         /* the flow's, not looked at */
 	/* filled by the device before it reports the bundle */
 	uint32_t service_ns; /* device time used by this item */
 	uint16_t status;     /* enum ooo_status: OK or the item's own error (BAD_INDEX) */

@@ -84,6 +84,7 @@ struct program_inst {
 	uint32_t free_slots[PROGRAM_MAX_SLOTS]; /* stack */
 	uint32_t nr_free_slots;
 	struct slot_state slots[PROGRAM_MAX_SLOTS];
+	uint16_t *deps_init; /* nr_steps: each step's nr_deps, what deps_left starts from */
 	uint32_t *cost_ns; /* nr_steps: learned service time (EWMA), starts from the compiler's prior */
 	uint32_t inflight; /* requests */
 	struct request *waiting_head, *waiting_tail; /* for a slot, in order of arrival */
@@ -102,6 +103,7 @@ struct tenant {
 	uint32_t weight; /* share of device time relative to others */
 	void *arena;     /* agent's mapping */
 	uint64_t arena_bytes;
+	int sock; /* the door's; the dispatcher may only shutdown(2) it, to drop the tenant */
 	int sq_eventfd; /* wakes the dispatcher */
 	int cq_eventfd; /* wakes the tenant */
 
@@ -112,8 +114,8 @@ struct tenant {
 	struct request *free_requests;
 	struct request *all_requests; /* in flight */
 	uint32_t inflight;
-	uint32_t unposted; /* completions written to the CQ whose tail is not yet published */
-	bool leaving;      /* MAIL_TENANT_DEL is held until inflight is 0 */
+	bool unpublished;  /* completions are in the CQ whose tail the tenant does not see yet */
+	struct mail *leaving; /* MAIL_TENANT_DEL, held until inflight is 0 */
 	bool dropped;      /* broke the protocol: fetch no more */
 	uint64_t vtime;    /* fair queueing: weighted service so far, ns * 100 / weight */
 	struct request *fifo_head, *fifo_tail; /* policy: requests with ready steps, no deadline */
@@ -121,6 +123,7 @@ struct tenant {
 	bool in_fair_heap;
 	uint64_t last_bundle; /* number of the last bundle that held one of its steps */
 	struct tenant *next;  /* the dispatcher's list */
+	struct tenant *next_unpublished;
 
 	struct tenant_stats stats;
 
