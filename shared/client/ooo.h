@@ -157,6 +157,12 @@ void ooo_program_info(const struct ooo_program *program, struct ooo_program_info
 size_t ooo_input_bytes(const struct ooo_program *program, int i);
 size_t ooo_output_bytes(const struct ooo_program *program, int i);
 
+/* Type and shape of input or output i. dims must hold OOO_MAX_RANK. 0 or -EINVAL. */
+int ooo_input_desc(const struct ooo_program *program, int i, enum ooo_dtype *dtype, int *rank,
+		   int64_t *dims);
+int ooo_output_desc(const struct ooo_program *program, int i, enum ooo_dtype *dtype, int *rank,
+		    int64_t *dims);
+
 /*
  * Reserve arena space for one set of inputs and outputs. A request reads and writes the buffers of
  * its binding while it is in flight: do not touch them then. Two requests on one binding at once
