@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/tenant/ring_map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shared/abi/ring_sync.h"
+
+#define SHARED_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* The descriptor of a memfd whose size and seals are final; < 0: -errno. */
+static int sealed_memfd(const char *name, uint64_t bytes)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)bytes) || fcntl(fd, F_ADD_SEALS, SHARED_SEALS)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int map_shared(const char *name, uint64_t bytes, int flags, void **map, int *fd)
+{
+	int err;
+
+	*map = NULL;
+	*fd = sealed_memfd(name, bytes);
+	if (*fd < 0)
+		return *fd;
+	if (!bytes)
+		return 0;
+	*map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags, *fd, 0);
+	if (*map == MAP_FAILED) {
+		err = -errno;
+		*map = NULL;
+		close(*fd);
+		*fd = -1;
+		return err;
+	}
+	return 0;
+}
+
+static size_t page_align(size_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
+
+int ring_map_create(struct ring_map *m, uint32_t sq_entries, uint32_t cq_entries, int *fd)
+{
+	size_t sq_off = sizeof(struct ooo_ring);
+	size_t cq_off = sq_off + sq_entries * sizeof(struct ooo_sqe);
+	size_t bytes = page_align(cq_off + cq_entries * sizeof(struct ooo_cqe));
+	void *map;
+	int err;
+
+	memset(m, 0, sizeof(*m));
+	/* Populated: the dispatcher takes no page faults on it. */
+	err = map_shared("ooo-ring", bytes, MAP_POPULATE, &map, fd);
+	if (err)
+		return err;
+	m->ring = map;
+	m->sqes = (struct ooo_sqe *)((char *)map + sq_off);
+	m->cqes = (struct ooo_cqe *)((char *)map + cq_off);
+	m->bytes = bytes;
+	m->sq_entries = sq_entries;
+	m->cq_entries = cq_entries;
+	m->sq_mask = sq_entries - 1;
+	m->cq_mask = cq_entries - 1;
+	m->ring->magic = OOO_RING_MAGIC;
+	m->ring->version = OOO_ABI_VERSION;
+	m->ring->sq_entries = sq_entries;
+	m->ring->cq_entries = cq_entries;
+	m->ring->sq_off = (uint32_t)sq_off;
+	m->ring->cq_off = (uint32_t)cq_off;
+	ring_store_release(&m->ring->agent_state, OOO_AGENT_RUNNING);
+	return 0;
+}
+
+void ring_map_destroy(struct ring_map *m)
+{
+	if (m->ring)
+		munmap(m->ring, m->bytes);
+	memset(m, 0, sizeof(*m));
+}
+
+int arena_create(uint64_t bytes, void **arena, int *fd)
+{
+	return map_shared("ooo-arena", bytes, MAP_NORESERVE, arena, fd);
+}
+
+void arena_destroy(void *arena, uint64_t bytes)
+{
+	if (arena)
+		munmap(arena, bytes);
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/tenant/object.h"
+#include "agent/tenant/ring_map.h"
+
+void tenant_close_fds(int fds[TENANT_NR_FDS])
+{
+	for (int i = 0; i < TENANT_NR_FDS; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
+/*
+ * The descriptors that wake either side.
+ *
+ * Towards the agent: an eventfd. The agent only polls it, so it can never block there.
+ *
+ * Towards the tenant: a socket pair, of which each side has its own end. An eventfd would be one
+ * open file for both: a tenant that clears its O_NONBLOCK and fills the counter would stop the
+ * dispatcher, and with it every other tenant, in write(). For the tenant it reads the same: eight
+ * bytes at a time, until EAGAIN.
+ */
+static int make_wake_fds(struct tenant *t, int fds[TENANT_NR_FDS])
+{
+	int pair[2];
+
+	t->sq_eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t->sq_eventfd < 0)
+		return -errno;
+	fds[TENANT_FD_SQ] = dup(t->sq_eventfd);
+	if (fds[TENANT_FD_SQ] < 0)
+		return -errno;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	t->cq_eventfd = pair[0];
+	fds[TENANT_FD_CQ] = pair[1];
+	return 0;
+}
+
+static int make_requests(struct tenant *t, uint32_t nr)
+{
+	t->requests = calloc(nr, sizeof(*t->requests));
+	if (!t->requests)
+		return -ENOMEM;
+	for (uint32_t i = nr; i-- > 0;) {
+		t->requests[i].next = t->free_requests;
+		t->free_requests = &t->requests[i];
+	}
+	return 0;
+}
+
+int tenant_new(const struct ooo_msg_hello *hello, const struct peer *peer, uint32_t id, int sock,
+	       struct tenant **out, int fds[TENANT_NR_FDS])
+{
+	struct tenant *t = calloc(1, sizeof(*t));
+	int err;
+
+	for (int i = 0; i < TENANT_NR_FDS; i++)
+		fds[i] = -1;
+	if (!t)
+		return -ENOMEM;
+	t->id = id;
+	t->pid = peer->pid;
+	t->uid = peer->uid;
+	t->gid = peer->gid;
+	t->sock = sock;
+	t->sq_eventfd = t->cq_eventfd = -1;
+	t->weight = TENANT_WEIGHT_DEFAULT;
+	if (hello->name[0])
+		snprintf(t->name, sizeof(t->name), "%s", hello->name);
+	else
+		snprintf(t->name, sizeof(t->name), "pid-%d", (int)peer->pid);
+	err = make_wake_fds(t, fds);
+	if (!err)
+		err = make_requests(t, hello->cq_entries);
+	if (!err)
+		err = ring_map_create(&t->ring, hello->sq_entries, hello->cq_entries,
+				      &fds[TENANT_FD_RING]);
+	if (!err)
+		err = arena_create(hello->arena_bytes, &t->arena, &fds[TENANT_FD_ARENA]);
+	if (err) {
+		tenant_close_fds(fds);
+		tenant_free(t);
+		return err;
+	}
+	t->arena_bytes = hello->arena_bytes;
+	*out = t;
+	return 0;
+}
+
+void tenant_free(struct tenant *t)
+{
+	if (!t)
+		return;
+	arena_destroy(t->arena, t->arena_bytes);
+	ring_map_destroy(&t->ring);
+	if (t->sq_eventfd >= 0)
+		close(t->sq_eventfd);
+	if (t->cq_eventfd >= 0)
+		close(t->cq_eventfd);
+	free(t->requests);
+	free(t);
+}
