@@ -119,6 +119,9 @@ int ooo_tensor(const struct ooo_builder *b, uint32_t id, enum ooo_dtype *dtype, 
 	       int64_t *dims);
 const char *ooo_builder_error(const struct ooo_builder *b);
 
+/* Arena bytes that n bindings of this program take: for ooo_options.arena_bytes. */
+uint64_t ooo_builder_arena_bytes(const struct ooo_builder *b, uint32_t n);
+
 /* Bytes of one element; 0 if unknown. */
 size_t ooo_dtype_bytes(enum ooo_dtype dtype);
 const char *ooo_dtype_name(enum ooo_dtype dtype);
