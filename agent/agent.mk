@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# ooo-agent is everything below agent/.  All but main.c is also an archive,
+# for the tests.
+
+AGENT_SRCS := $(filter-out agent/main.c,$(wildcard agent/*.c agent/*/*.c agent/*/*/*.c))
+AGENT_LIB  := $(B)/libagent.a
+AGENT_LIBS := $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) -ldl -lm
+
+$(B)/obj/agent/%.o: DIR_CFLAGS := $(DNNL_CFLAGS) $(NL_CFLAGS) $(CJSON_CFLAGS)
+
+$(call archive,libagent,$(call objects,$(AGENT_SRCS)))
+
+# Objects, not the archive: what registers itself must not be dropped.
+ifneq ($(wildcard agent/main.c),)
+$(call program,ooo-agent,$(call objects,agent/main.c $(AGENT_SRCS)),$(SHARED_LIB),$(AGENT_LIBS))
+endif
