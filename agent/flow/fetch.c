@@ -29,7 +29,7 @@ void fetch_drop_tenant(struct dispatcher *d, struct tenant *t, enum ooo_status r
 	/* The door sees the hang-up and takes the tenant apart; nothing else of it is touched here. */
 	if (t->sock >= 0)
 		shutdown(t->sock, SHUT_RDWR);
-	log_warn("tenant %u \"%s\" (pid %d): dropped: broke the ring protocol (%s)", t->id, t->name,
+	log_tenant(LOG_LEVEL_WARN, "tenant %u \"%s\" (pid %d): dropped: broke the ring protocol (%s)", t->id, t->name,
 		 (int)t->pid, reason == OOO_BAD_SLOT ? "submission index" : "completion index");
 }
 
