@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static int make_wake_fds(struct tenant *t, int fds[TENANT_NR_FDS])
 	t->sq_eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (t->sq_eventfd < 0)
 		return -errno;
-	fds[TENANT_FD_SQ] = dup(t->sq_eventfd);
+	fds[TENANT_FD_SQ] = fcntl(t->sq_eventfd, F_DUPFD_CLOEXEC, 0);
 	if (fds[TENANT_FD_SQ] < 0)
 		return -errno;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One connection: its messages one by one, and its end, at whatever moment that comes. */
+#include "agent/tenant/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/log.h"
+
+#define WATCH_ALWAYS EPOLLRDHUP /* EPOLLHUP and EPOLLERR come unasked */
+
+static void watch(struct door_tenant *c, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = &c->source};
+
+	if (c->in_epoll)
+		epoll_ctl(c->door->epoll_fd, EPOLL_CTL_MOD, c->sock, &ev);
+}
+
+static void close_received(struct door_tenant *c, int fd)
+{
+	if (fd < 0)
+		return;
+	if (fd_is_memfd(fd))
+		close(fd);
+	else
+		c->stray_fd = fd;
+}
+
+static void dispatch_request(struct door_tenant *c, int fd)
+{
+	switch (c->req.msg.type) {
+	case OOO_MSG_HELLO:
+		request_hello(c);
+		break;
+	case OOO_MSG_LOAD:
+		request_load(c, fd);
+		break;
+	case OOO_MSG_BIND:
+		request_bind(c);
+		break;
+	case OOO_MSG_UNBIND:
+		request_unbind(c);
+		break;
+	case OOO_MSG_UNLOAD:
+		request_unload(c);
+		break;
+	case OOO_MSG_STATS:
+		request_stats(c);
+		break;
+	}
+}
+
+static void receive(struct door_tenant *c)
+{
+	struct received r;
+	enum ooo_status status;
+	char why[OOO_TEXT_BYTES];
+	/* Before HELLO no descriptor is taken in: nobody would answer for it. */
+	int err = message_receive(c->sock, c->counted, &r);
+
+	if (err == -EAGAIN)
+		return;
+	if (err) {
+		conn_leave(c);
+		return;
+	}
+	c->req = r.req;
+	status = message_check(&r, c->counted, why, sizeof(why));
+	if (status != OOO_OK) {
+		close_received(c, r.fd);
+		conn_reject(c, status, why);
+		return;
+	}
+	if (r.fd >= 0 && !fd_is_memfd(r.fd)) {
+		c->stray_fd = r.fd;
+		conn_reject(c, OOO_BAD_PROGRAM,
+			    "LOAD: the descriptor is not a memfd; send a sealed memfd");
+		return;
+	}
+	dispatch_request(c, r.fd);
+}
+
+static void conn_ready(struct source *s, uint32_t events)
+{
+	struct door_tenant *c = (struct door_tenant *)s; /* its first member */
+
+	if (c->gone)
+		return;
+	if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+		conn_leave(c);
+	else if (!c->busy)
+		receive(c);
+}
+
+struct door_tenant *conn_new(struct door *door, int sock, const struct peer *peer)
+{
+	struct door_tenant *c = calloc(1, sizeof(*c));
+	struct epoll_event ev = {.events = EPOLLIN | WATCH_ALWAYS};
+
+	if (!c)
+		return NULL;
+	c->source.ready = conn_ready;
+	c->door = door;
+	c->sock = sock;
+	c->peer = *peer;
+	c->stray_fd = -1;
+	c->mail.cookie = c->job.cookie = c;
+	for (int i = 0; i < TENANT_NR_FDS; i++)
+		c->tenant_fds[i] = -1;
+	ev.data.ptr = &c->source;
+	if (epoll_ctl(door->epoll_fd, EPOLL_CTL_ADD, sock, &ev)) {
+		free(c);
+		return NULL;
+	}
+	c->in_epoll = true;
+	c->hello_by_ns = door_now_ns() + door->config.limits.hello_ms * 1000000ull;
+	conn_list_move(c, &door->greeting);
+	return c;
+}
+
+void conn_mail(struct door_tenant *c, uint32_t type, void (*resume)(struct door_tenant *c))
+{
+	c->busy = true;
+	c->resume = resume;
+	c->mail.type = type;
+	c->mail.tenant = c->tenant;
+	watch(c, WATCH_ALWAYS);
+	door_send_mail(c->door, &c->mail);
+}
+
+void conn_job(struct door_tenant *c, uint32_t type, void (*resume)(struct door_tenant *c))
+{
+	c->busy = true;
+	c->resume = resume;
+	c->job.type = type;
+	c->job.tenant = c->tenant;
+	watch(c, WATCH_ALWAYS);
+	loader_post(c->door->config.loader, &c->job);
+}
+
+/* ---- replies --------------------------------------------------------------------------------- */
+
+void conn_reply(struct door_tenant *c, const union reply_msg *reply)
+{
+	int err = 0;
+
+	if (!c->gone && c->tenant_fds[0] >= 0)
+		err = reply_send(c->sock, reply, c->tenant_fds, TENANT_NR_FDS);
+	else if (!c->gone)
+		err = reply_send(c->sock, reply, NULL, 0);
+	tenant_close_fds(c->tenant_fds);
+	if (err) {
+		log_tenant(LOG_LEVEL_WARN, "pid %d, uid %u: disconnected: %s", (int)c->peer.pid,
+			   c->peer.uid,
+			   err == -EAGAIN ? "it does not read its replies" : strerror(-err));
+		conn_leave(c);
+	} else if (c->gone) {
+		conn_leave(c);
+	} else {
+		watch(c, EPOLLIN | WATCH_ALWAYS);
+	}
+}
+
+void conn_refuse(struct door_tenant *c, enum ooo_status status, const char *why)
+{
+	union reply_msg reply;
+
+	log_tenant(LOG_LEVEL_DEBUG, "pid %d, uid %u: refused: %s", (int)c->peer.pid, c->peer.uid,
+		   why);
+	reply_init(&reply, c->req.msg.type, status, why);
+	conn_reply(c, &reply);
+}
+
+void conn_reject(struct door_tenant *c, enum ooo_status status, const char *why)
+{
+	union reply_msg reply;
+
+	log_tenant(LOG_LEVEL_WARN, "pid %d, uid %u: connection closed: %s", (int)c->peer.pid,
+		   c->peer.uid, why);
+	reply_init(&reply, c->req.msg.type, status, why);
+	tenant_close_fds(c->tenant_fds);
+	if (!c->gone)
+		reply_send(c->sock, &reply, NULL, 0); /* it is closed whether that arrives or not */
+	conn_leave(c);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void conn_dead(struct door_tenant *c)
+{
+	if (c->closing)
+		c->door->nr_closing--;
+	conn_list_move(c, &c->door->dead);
+}
+
+/* Closing the stray descriptor may take as long as its owner likes. */
+static void leave_close(struct door_tenant *c)
+{
+	if (c->stray_fd < 0) {
+		conn_dead(c);
+		return;
+	}
+	c->closing = true;
+	c->door->nr_closing++;
+	c->job.fd = c->stray_fd;
+	conn_job(c, JOB_CLOSE, conn_dead);
+}
+
+static void leave_released(struct door_tenant *c)
+{
+	c->tenant = NULL;
+	leave_close(c);
+}
+
+static void leave_release(struct door_tenant *c)
+{
+	c->job.insts = c->entry.programs;
+	conn_job(c, JOB_RELEASE, leave_released);
+}
+
+/* The dispatcher has let go of the tenant: nothing of it is in flight. */
+static void leave_flow(struct door_tenant *c)
+{
+	struct tenant *t = c->tenant;
+
+	log_tenant(LOG_LEVEL_INFO, "tenant %u \"%s\" (pid %d, uid %u): disconnected, %llu requests",
+		   t->id, t->name, (int)t->pid, t->uid,
+		   (unsigned long long)stat_read(&t->stats.completed));
+	registry_remove(c->door->config.registry, &c->entry);
+	leave_release(c);
+}
+
+void conn_leave(struct door_tenant *c)
+{
+	c->gone = true;
+	if (c->in_epoll) {
+		epoll_ctl(c->door->epoll_fd, EPOLL_CTL_DEL, c->sock, NULL);
+		c->in_epoll = false;
+		shutdown(c->sock, SHUT_RDWR); /* the peer may still read what was sent */
+	}
+	if (c->busy || c->leaving)
+		return;
+	c->leaving = true;
+	if (c->added)
+		conn_mail(c, MAIL_TENANT_DEL, leave_flow);
+	else if (c->tenant)
+		leave_release(c);
+	else
+		leave_close(c);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loader: threads for what takes its time and must delay neither the door nor the dispatcher.
+ * The door posts jobs and gets each back, with its result, exactly once: loader_fd() becomes
+ * readable, loader_done() hands them out. A job has one owner at any time.
+ *
+ * Three queues, so that no kind of job waits for another kind: LOAD (compiles take seconds), the
+ * quick ones, and CLOSE. CLOSE is for descriptors that a tenant sent and that are not memfds: closing
+ * one can block for as long as its owner likes (a FUSE file), and then only other such closes wait.
+ */
+#ifndef OOO_AGENT_LOADER_H
+#define OOO_AGENT_LOADER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/tenant/tenant.h"
+
+enum job_type {
+	JOB_LOAD,    /* tenant, index, fd, bytes, limits -> inst. Closes fd */
+	JOB_BIND,    /* inst, io -> binding */
+	JOB_UNBIND,  /* binding */
+	JOB_UNLOAD,  /* inst: with its bindings; frees it */
+	JOB_RELEASE, /* tenant, insts[TENANT_MAX_PROGRAMS]: everything; frees them */
+	JOB_CLOSE,   /* fd */
+};
+
+struct job {
+	uint32_t type; /* enum job_type */
+	int result;    /* 0 or -errno */
+	struct tenant *tenant;
+	struct program_inst *inst;
+	struct program_inst **insts;
+	struct device_binding *binding;
+	uint32_t index; /* LOAD: the instance's id */
+	int fd;
+	uint64_t bytes;
+	uint64_t max_weight_bytes, max_workspace_bytes; /* LOAD: what the tenant has left */
+	void *io[OOO_MAX_IO];
+	char why[OOO_TEXT_BYTES]; /* of a result < 0 */
+	void *cookie;             /* the sender's */
+	struct job *next;
+};
+
+struct loader;
+
+int loader_start(const struct device_ops *ops, struct device *dev, struct loader **out);
+/* Every posted job has come back, except CLOSE jobs that block: their thread is left behind. */
+void loader_stop(struct loader *l);
+
+void loader_post(struct loader *l, struct job *job);
+int loader_fd(const struct loader *l); /* for poll */
+struct job *loader_done(struct loader *l); /* NULL: none */
+
+#endif

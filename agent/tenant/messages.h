@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages of the tenant socket: receive, check, reply. Nothing here knows of tenants or programs,
+ * so the checks run on any bytes (tests/fuzz/handshake_fuzz.c). The rules are in
+ * shared/abi/handshake.h.
+ */
+#ifndef OOO_AGENT_MESSAGES_H
+#define OOO_AGENT_MESSAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/program/program.h"
+#include "shared/abi/handshake.h"
+#include "shared/abi/status.h"
+
+union request_msg {
+	struct ooo_msg msg;
+	struct ooo_msg_hello hello;
+	struct ooo_msg_load load;
+	struct ooo_msg_bind bind;
+	struct ooo_msg_unbind unbind; /* and UNLOAD */
+	struct ooo_msg_stats stats;
+};
+
+union reply_msg {
+	struct ooo_msg msg;
+	struct ooo_msg_welcome welcome;
+	struct ooo_msg_loaded loaded;
+	struct ooo_msg_bound bound;
+	struct ooo_msg_done done;
+	struct ooo_msg_stats_reply stats;
+};
+
+struct received {
+	union request_msg req; /* zero beyond bytes */
+	size_t bytes;
+	bool truncated;  /* longer than any request */
+	bool extra_fds;  /* more descriptors came than were wanted; the kernel has dropped those */
+	int fd;          /* the one that came, or -1; the caller's */
+};
+
+/*
+ * Take one message, and one descriptor if want_fd, from a non-blocking socket. 0; -EAGAIN: none;
+ * -EPIPE: the peer is gone.
+ */
+int message_receive(int sock, bool want_fd, struct received *r);
+
+/*
+ * Is it a well-formed request of this protocol, at this point of the conversation? OOO_OK: its
+ * fields may be used. OOO_VERSION, OOO_BAD_MESSAGE: answer with why and close.
+ */
+enum ooo_status message_check(const struct received *r, bool greeted, char *why, size_t why_bytes);
+
+/* A well-formed HELLO: its sizes. max_arena_bytes is the quota. OOO_OK, _INVALID, _QUOTA. */
+enum ooo_status hello_check(const struct ooo_msg_hello *hello, uint64_t max_arena_bytes, char *why,
+			    size_t why_bytes);
+
+/* A LOAD's descriptor: is it a sealed memfd of the stated size? OOO_OK, OOO_BAD_PROGRAM. */
+enum ooo_status program_fd_check(int fd, uint64_t bytes, char *why, size_t why_bytes);
+/* Can close(fd) and fstat(fd) not block, whoever made it? */
+bool fd_is_memfd(int fd);
+
+/* A BIND's offsets against its program and the arena: OOO_OK and io[], OOO_INVALID, _BAD_BUFFER. */
+enum ooo_status bind_check(const struct ooo_msg_bind *bind, const struct program *p, void *arena,
+			   uint64_t arena_bytes, void *io[OOO_MAX_IO], char *why, size_t why_bytes);
+
+/* Start the reply to a request of this type (unknown types: DONE); the rest is zero. */
+void reply_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
+		const char *text);
+/* Send without blocking, with descriptors. 0 or -errno: the tenant does not read, or is gone. */
+int reply_send(int sock, const union reply_msg *reply, const int *fds, unsigned nr_fds);
+
+#endif
