@@ -28,6 +28,9 @@
 extern "C" {
 #endif
 
+/* What is declared here is exported; the library is built with everything else hidden. */
+#pragma GCC visibility push(default)
+
 struct ooo_client;  /* a connection to the agent */
 struct ooo_builder; /* a program being declared */
 struct ooo_program; /* a program loaded in the agent */
@@ -63,10 +66,12 @@ void ooo_disconnect(struct ooo_client *client);
 
 /*
  * Connect again after the agent restarted or dropped this tenant. All requests that were in flight
- * are first reported by ooo_poll() (status OOO_AGENT_GONE): poll until it returns 0, then
- * reconnect. Programs are loaded again from the library's copies and bindings keep their place; the arena's contents,
- * pointers and eventfd stay the same. 0; -EBUSY: completions still unread; -ECONNREFUSED, -ENOENT: no
- * agent yet (try again); other errors: a program was refused this time, ooo_error() says why.
+ * are first reported by ooo_poll() (status OOO_AGENT_GONE or OOO_DROPPED): poll until it returns 0,
+ * then reconnect. Programs are loaded again from the library's copies and bindings keep their
+ * place; the bindings' contents, pointers and the eventfd stay the same. 0 (also when the
+ * connection is fine); -EBUSY: completions still unread; -ECONNREFUSED, -ENOENT, -ECONNRESET: no
+ * agent yet (try again); other errors: a program was refused this time, ooo_error() says why. After
+ * an error the client is as it was, and can be tried again or disconnected.
  */
 int ooo_reconnect(struct ooo_client *client);
 
@@ -135,8 +140,8 @@ struct ooo_program_opts {
 };
 
 /*
- * Load the built program into the agent (compiles it; takes as long as it takes). The builder can be freed afterwards.
- * opts may be NULL. -EINVAL: refused, ooo_error() names the step and the reason; -EDQUOT: over quota;
+ * Load the built program into the agent (compiles it; takes as long as it takes). The builder can be
+ * freed afterwards, or grown and loaded again. opts may be NULL. -EINVAL: refused, ooo_error() names the step and the reason; -EDQUOT: over quota;
  * -ENOMEM: does not fit; -EOPNOTSUPP: the device cannot; -ECONNRESET: the agent went away.
  */
 int ooo_load(struct ooo_client *client, const struct ooo_builder *b,
@@ -189,7 +194,11 @@ void *ooo_binding_output(const struct ooo_binding *binding, int i);
  */
 int ooo_submit(struct ooo_binding *binding, uint64_t deadline_ns, uint64_t cookie);
 
-/* Ask to cancel the request(s) with this cookie; they still complete, see OOO_CANCELLED. 0, -EAGAIN, -ECONNRESET. */
+/*
+ * Ask to cancel the request(s) with this cookie; they still complete, see OOO_CANCELLED. 0, also
+ * when none is in flight any more; -EAGAIN: not all were asked, reap completions and call again;
+ * -ECONNRESET; -EOPNOTSUPP: this agent cannot.
+ */
 int ooo_cancel(struct ooo_client *client, uint64_t cookie);
 
 struct ooo_completion {
@@ -203,20 +212,25 @@ struct ooo_completion {
 	uint64_t service_ns; /* device time used */
 };
 
-/* Take up to max completions without blocking. Count (0 = none); never fails: after the agent is
- * gone, requests in flight complete with OOO_AGENT_GONE (or OOO_DROPPED). */
+/*
+ * Take up to max completions without blocking. Count (0 = none); never fails: after the agent is
+ * gone, requests in flight complete with OOO_AGENT_GONE (or OOO_DROPPED). Buffers may be touched
+ * again once the completion has been taken.
+ */
 int ooo_poll(struct ooo_client *client, struct ooo_completion *done, int max);
 
 /*
- * Like ooo_poll(), but waits for at least one: spins spin_us, then sleeps. timeout_ns < 0: for ever. 0 on
- * time-out, -ENOENT: nothing is in flight and nothing can come, -EINTR: a signal.
+ * Like ooo_poll(), but waits for at least one: spins spin_us, then sleeps. timeout_ns < 0: for ever.
+ * 0 on time-out, -ENOENT: nothing is in flight and nothing can come, -EINTR: a signal.
  */
 int ooo_wait(struct ooo_client *client, struct ooo_completion *done, int max, int64_t timeout_ns);
 
 /*
- * A descriptor for epoll/poll, readable when completions may be there or the agent went away; owned by the client, the
- * same across reconnects. Arm it with ooo_arm() each time before blocking on it: if that returns 1,
- * completions are there already; poll instead of blocking.
+ * A descriptor for epoll/poll, readable when completions may be there or the agent went away; owned
+ * by the client, the same across reconnects. Arm it with ooo_arm() each time before blocking on it,
+ * and take what there is with ooo_poll() afterwards. ooo_arm() returns 0: block; 1: completions are
+ * there already, poll instead; -ECONNRESET: the agent is gone and nothing is in flight, reconnect
+ * (the descriptor stays readable until then). Arm, poll and wait are one thread's at a time.
  */
 int ooo_eventfd(const struct ooo_client *client);
 int ooo_arm(struct ooo_client *client);
@@ -234,6 +248,8 @@ struct ooo_stats {
 
 /* What the agent has counted for this tenant. 0, -ECONNRESET, -ETIMEDOUT. */
 int ooo_stats(struct ooo_client *client, struct ooo_stats *stats);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
