@@ -27,12 +27,13 @@ void tenant_close_fds(int fds[TENANT_NR_FDS])
  *
  * Towards the tenant: a socket pair, of which each side has its own end. An eventfd would be one
  * open file for both: a tenant that clears its O_NONBLOCK and fills the counter would stop the
- * dispatcher, and with it every other tenant, in write(). For the tenant it reads the same: eight
- * bytes at a time, until EAGAIN.
+ * dispatcher, and with it every other tenant, in write(). (So would a pipe, whose reader holds a
+ * lock while it faults in a page that the tenant serves itself.) The send buffer is as small as can
+ * be: a few wake-ups that are not read yet are as good as many, and one read takes them all.
  */
 static int make_wake_fds(struct tenant *t, int fds[TENANT_NR_FDS])
 {
-	int pair[2];
+	int pair[2], smallest = 1;
 
 	t->sq_eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (t->sq_eventfd < 0)
@@ -40,10 +41,12 @@ static int make_wake_fds(struct tenant *t, int fds[TENANT_NR_FDS])
 	fds[TENANT_FD_SQ] = fcntl(t->sq_eventfd, F_DUPFD_CLOEXEC, 0);
 	if (fds[TENANT_FD_SQ] < 0)
 		return -errno;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
 		return -errno;
 	t->cq_eventfd = pair[0];
 	fds[TENANT_FD_CQ] = pair[1];
+	if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest)))
+		return -errno;
 	return 0;
 }
 

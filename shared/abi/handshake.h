@@ -6,7 +6,8 @@
  * connection is closed. The first message must be HELLO; there is one per connection.
  *
  *   HELLO   -> WELCOME  and four descriptors (SCM_RIGHTS): ring memfd, arena memfd, SQ eventfd (the
- *                       tenant writes it to wake the agent), CQ eventfd (the agent writes it)
+ *                       tenant writes it to wake the agent), CQ wake descriptor (readable when the
+ *                       agent woke the tenant; read it empty, what is in it means nothing)
  *   LOAD    -> LOADED   carries one descriptor: the program (shared/abi/program.h) in a memfd sealed
  *                       with F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW, so that it cannot change
  *                       while the agent reads it. A compile takes as long as it takes; other

@@ -116,6 +116,7 @@ static void test_tenant(void **state)
 	struct tenant *t;
 	uint32_t n = 0;
 	uint64_t one = 1;
+	char wakeups[256];
 
 	assert_int_equal(tenant_new(&hello, &peer, 3, -1, &t, fds), 0);
 	assert_string_equal(t->name, "pid-12");
@@ -131,7 +132,9 @@ static void test_tenant(void **state)
 	while ((n = (uint32_t)write(t->cq_eventfd, &one, sizeof(one))) == sizeof(one))
 		;
 	assert_int_equal(errno, EAGAIN);
-	assert_int_equal(read(fds[TENANT_FD_CQ], &one, sizeof(one)), sizeof(one));
+	n = (uint32_t)read(fds[TENANT_FD_CQ], wakeups, sizeof(wakeups));
+	assert_in_range(n, sizeof(one), sizeof(wakeups) - 1); /* one read takes them all */
+	assert_int_equal(write(t->cq_eventfd, &one, sizeof(one)), sizeof(one));
 	tenant_close_fds(fds);
 	assert_int_equal(fds[0], -1);
 	tenant_free(t);
