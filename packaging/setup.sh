@@ -88,6 +88,7 @@ need_build()
 	need libcjson-dev have_header cjson/cJSON.h
 	need libprotobuf-c-dev have_header protobuf-c/protobuf-c.h
 	need protobuf-c-compiler have_cmd protoc-c
+	need zlib1g-dev have_header zlib.h
 	need libonnx-dev have_onnx_proto
 }
 

@@ -28,7 +28,7 @@ $(call objects,$(UNIT_SRCS) $(HELPER_SRCS) $(FUZZ_SRCS) $(BENCH_SRCS)): | $(if $
 # stubs a function, wins over the archive's member as long as it defines all
 # that the others want from that member.
 TEST_ARCHIVES := $(AGENT_LIB) $(CTL_LIB) $(RUN_LIB) $(ONNX_LIB) $(CLIENT_LIB) $(SHARED_LIB)
-TEST_LIBS     := $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) $(PROTOBUF_C_LIBS) -ldl -lm
+TEST_LIBS     := $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) $(PROTOBUF_C_LIBS) -lz -ldl -lm
 CTL_FIRST     := $(CTL_LIB) $(RUN_LIB) $(filter-out $(CTL_LIB) $(RUN_LIB),$(TEST_ARCHIVES))
 
 # $(call test_program,SOURCE,ARCHIVES,LIBS)
