@@ -43,7 +43,7 @@ $(call objects,$(ONNX_SRCS)): | $(ONNX_PB).h
 $(call archive,libonnxclient,$(call objects,$(ONNX_SRCS)) $(if $(ONNX_SRCS),$(ONNX_PB_OBJ)))
 
 ifneq ($(and $(ONNX_SRCS),$(CLIENT_SRCS)),)
-$(call shared_library,libooo-onnx,$(call objects,$(ONNX_SRCS)) $(ONNX_PB_OBJ),$(SHARED_LIB),shared/onnx/libooo-onnx.map,$(B)/lib/libooo.so $(PROTOBUF_C_LIBS) -lm $(RPATH_LIB))
+$(call shared_library,libooo-onnx,$(call objects,$(ONNX_SRCS)) $(ONNX_PB_OBJ),$(SHARED_LIB),shared/onnx/libooo-onnx.map,$(B)/lib/libooo.so $(PROTOBUF_C_LIBS) -lz -lm $(RPATH_LIB))
 $(B)/lib/libooo-onnx.so.$(VERSION): | $(B)/lib/libooo.so
 PUBLIC_HEADERS += shared/onnx/ooo-onnx.h
 PC_FILES       += $(B)/lib/pkgconfig/libooo-onnx.pc
