@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Steps as oneDNN primitives. Each chunk of a step is a primitive of its own, created and executed
+ * with one thread. Memory objects carry addresses, which differ from request to request, so every
+ * worker has its own; packed weights are shared by all chunks that agree on their layout.
+ */
+#ifndef OOO_AGENT_ONEDNN_H
+#define OOO_AGENT_ONEDNN_H
+
+#include "agent/device/cpu/cpu.h"
+#include "agent/device/cpu/dnnl_compat.h"
+
+#define CHUNK_MAX_ARGS 12
+
+struct onednn {
+	dnnl_engine_t engine;
+	dnnl_stream_t streams[CPU_MAX_THREADS];
+	unsigned workers;
+};
+
+/* Where an argument's address comes from at run time. */
+enum arg_source {
+	ARG_IN,      /* step->in[index] */
+	ARG_OUT,     /* step->out[index] */
+	ARG_POST,    /* the operand of step->post[index] */
+	ARG_SCRATCH, /* the worker's scratch memory */
+	ARG_FIXED,   /* packed weights, bias: set at load, the same for all workers */
+};
+
+struct chunk_arg {
+	int arg; /* DNNL_ARG_* */
+	uint8_t source;
+	uint8_t index;
+	size_t offset;      /* bytes, added to the address */
+	dnnl_memory_t *mem; /* one per worker; ARG_FIXED: one */
+};
+
+struct onednn_chunk {
+	dnnl_primitive_t prim;
+	unsigned nr_args;
+	struct chunk_arg args[CHUNK_MAX_ARGS];
+	/* Before the primitive: copy these rows of the plain input 0 to scratch, channels last. */
+	struct {
+		bool needed;
+		size_t offset; /* elements into the input: the image, its first row */
+		int64_t channels, height, width, rows;
+	} gather;
+};
+
+struct packed {
+	dnnl_memory_t mem;
+	size_t bytes;
+	unsigned key; /* which constant (or part of one) it holds */
+};
+
+struct onednn_step {
+	unsigned workers;
+	unsigned nr_chunks;
+	struct onednn_chunk *chunks;
+	unsigned nr_packed; /* distinct packed weights, and the bias copies */
+	struct packed *packed;
+};
+
+/* One step while its primitives are being made. */
+struct prim_build {
+	struct onednn *o;
+	const struct program *program;
+	const struct step *step;
+	const struct tensor *tensors;
+	unsigned threads;
+	struct onednn_step *out;
+};
+
+int onednn_open(unsigned workers, struct onednn **out);
+void onednn_close(struct onednn *o);
+/* This thread's primitives use one thread from now on. */
+void onednn_single_thread(void);
+
+/*
+ * Make the step's primitives. 0; -EOPNOTSUPP: oneDNN has nothing for it, a plain kernel must do;
+ * -ENOMEM.
+ */
+int onednn_load(struct onednn *o, const struct program *program, const struct step *step,
+		unsigned threads, struct onednn_step **out);
+void onednn_unload(struct onednn_step *s);
+size_t onednn_packed_bytes(const struct onednn_step *s);
+
+void onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk, unsigned worker,
+		void *scratch, void *const *in, void *const *out, void *const *post);
+
+/* For onednn_*.c: add chunks and their arguments. All return 0 or a dnnl_status_t. */
+struct onednn_chunk *build_chunk(struct prim_build *b);
+int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md, enum arg_source source,
+	      unsigned index, size_t offset);
+/* Constant data, times scale, in the primitive's own layout; made once per key and layout. The data
+ * must be dense unless scale is 1. */
+int build_packed(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg want, md_arg have,
+		 const void *data, float scale, unsigned key);
+/* Create the primitive and its scratchpad, which starts at scratch_offset. */
+int build_primitive(struct prim_build *b, struct onednn_chunk *c, dnnl_primitive_desc_t pd,
+		    size_t scratch_offset);
+const void *build_const(const struct prim_build *b, uint32_t tensor); /* NULL: not a constant */
+
+/* Attributes with the step's post-operations. Binary operands get descriptors like the output's:
+ * dims of this chunk, offsets found by build_post_args(). -EOPNOTSUPP: one of them does not map. */
+struct post_plan {
+	int nr; /* dnnl post-ops so far */
+	int arg_index[STEP_MAX_POST]; /* dnnl index of each binary one; -1 */
+	bool full[STEP_MAX_POST];     /* operand has the output's shape: moves with the chunk */
+	md_t md[STEP_MAX_POST];
+};
+
+int build_attr(struct prim_build *b, int nr_dims, const dnnl_dim_t *out_dims,
+	       const dnnl_dim_t *chunk_dims, const dnnl_dim_t *chunk_strides, struct post_plan *plan,
+	       dnnl_primitive_attr_t *attr);
+int build_post_args(struct prim_build *b, struct onednn_chunk *c, struct post_plan *plan,
+		    size_t offset);
+void post_plan_drop(struct post_plan *plan);
+
+/* One file a family; 0, -EOPNOTSUPP or a dnnl_status_t > 0 (also: not supported). */
+int onednn_conv(struct prim_build *b);
+int onednn_matmul(struct prim_build *b);
+int onednn_pool(struct prim_build *b);
+int onednn_norm(struct prim_build *b);
+
+#endif

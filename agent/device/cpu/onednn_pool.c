@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Max, average and global pooling: a chunk is an image. */
+#include <errno.h>
+
+#include "agent/device/cpu/onednn.h"
+
+struct pooling {
+	dnnl_alg_kind_t alg;
+	int64_t n, c, ih, iw, oh, ow;
+	dnnl_dims_t kernel;
+	struct conv_geometry g;
+	bool nhwc;
+};
+
+static int describe(struct prim_build *b, struct pooling *p)
+{
+	const struct step *s = b->step;
+	const struct tensor *x = &b->tensors[s->in[0]], *y = &b->tensors[s->out[0]];
+	const struct ooo_attr *a = &s->attr;
+	bool max = s->op == OOO_OP_MAX_POOL || s->op == OOO_OP_GLOBAL_MAX_POOL;
+	bool include = a->flags & OOO_ATTR_COUNT_INCLUDE_PAD;
+
+	/* The output of a global pool is one pixel: all its layouts are the same memory. */
+	if (x->shape.rank != 4 || x->shape.dtype != OOO_FP32 || x->layout > LAYOUT_NHWC)
+		return -EOPNOTSUPP;
+	*p = (struct pooling){
+		.n = x->shape.dims[0], .c = x->shape.dims[1],
+		.ih = x->shape.dims[2], .iw = x->shape.dims[3],
+		.oh = y->shape.dims[2], .ow = y->shape.dims[3],
+		.nhwc = x->layout == LAYOUT_NHWC,
+		.alg = max ? dnnl_pooling_max
+			   : include ? dnnl_pooling_avg_include_padding
+				     : dnnl_pooling_avg_exclude_padding,
+	};
+	if (s->op == OOO_OP_GLOBAL_MAX_POOL || s->op == OOO_OP_GLOBAL_AVERAGE_POOL) {
+		p->kernel[0] = p->ih;
+		p->kernel[1] = p->iw;
+		p->g.stride[0] = p->g.stride[1] = 1;
+		return 0;
+	}
+	if (x->layout != y->layout)
+		return -EOPNOTSUPP;
+	for (int i = 0; i < 2; i++) {
+		int64_t in = i ? p->iw : p->ih, out = i ? p->ow : p->oh, effective;
+
+		p->kernel[i] = a->kernel[i];
+		p->g.stride[i] = a->stride[i];
+		p->g.dilate[i] = a->dilation[i] - 1;
+		p->g.pad_l[i] = a->pad[i];
+		effective = (a->kernel[i] - 1) * (int64_t)a->dilation[i] + 1;
+		p->g.pad_r[i] = (out - 1) * a->stride[i] - a->pad[i] + effective - in;
+		/* Cells that only rounding up adds do not count in ONNX's average; in oneDNN's,
+		 * which knows them as padding, they would. */
+		if (!max && include && p->g.pad_r[i] > a->pad[i + 2])
+			return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static int add_image(struct prim_build *b, const struct pooling *p, int64_t image)
+{
+	dnnl_dim_t src[] = {1, p->c, p->ih, p->iw}, dst[] = {1, p->c, p->oh, p->ow};
+	dnnl_format_tag_t tag = p->nhwc ? dnnl_nhwc : dnnl_nchw;
+	struct onednn_chunk *c = build_chunk(b);
+	struct post_plan plan = {.arg_index = {-1, -1, -1, -1}};
+	dnnl_primitive_attr_t attr = NULL;
+	dnnl_primitive_desc_t pd = NULL;
+	md_t src_md = {0}, dst_md = {0};
+	int err;
+
+	if (!c)
+		return -EOPNOTSUPP;
+	err = md_tag(&src_md, 4, src, tag);
+	if (!err)
+		err = md_tag(&dst_md, 4, dst, tag);
+	if (!err)
+		err = build_attr(b, 4, dst, dst, dst, &plan, &attr);
+	if (!err)
+		err = pd_pool(&pd, b->o->engine, p->alg, MD(src_md), MD(dst_md), p->kernel, &p->g, attr);
+	if (!err)
+		err = build_arg(b, c, DNNL_ARG_SRC, MD(src_md), ARG_IN, 0,
+				(size_t)(image * p->c * p->ih * p->iw) * sizeof(float));
+	if (!err)
+		err = build_arg(b, c, DNNL_ARG_DST, MD(dst_md), ARG_OUT, 0,
+				(size_t)(image * p->c * p->oh * p->ow) * sizeof(float));
+	if (!err)
+		err = build_primitive(b, c, pd, 0);
+	if (pd)
+		dnnl_primitive_desc_destroy(pd);
+	if (attr)
+		dnnl_primitive_attr_destroy(attr);
+	post_plan_drop(&plan);
+	md_drop(&src_md);
+	md_drop(&dst_md);
+	return err;
+}
+
+int onednn_pool(struct prim_build *b)
+{
+	struct pooling p;
+	int err = b->step->nr_post ? -EOPNOTSUPP : describe(b, &p);
+
+	if (err)
+		return err;
+	if (p.n > CPU_MAX_CHUNKS)
+		return -EOPNOTSUPP;
+	for (int64_t image = 0; image < p.n && !err; image++)
+		err = add_image(b, &p, image);
+	return err;
+}
