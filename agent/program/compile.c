@@ -12,10 +12,8 @@
 #include "agent/program/passes.h"
 
 static int (*const passes[])(struct graph *g) = {
-	pass_alias,
-	pass_plan,
-	pass_deps,
-	pass_cost,
+	pass_simplify, pass_fold,  pass_match, pass_absorb, pass_fuse,
+	pass_layout,   pass_alias, pass_plan,  pass_deps,   pass_cost,
 };
 
 /* What steps still read, each constant once. */

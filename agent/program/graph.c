@@ -171,29 +171,47 @@ uint32_t graph_new_tensor(struct graph *g, const struct shape *shape, enum layou
 	return id;
 }
 
-uint32_t graph_new_const(struct graph *g, const struct shape *shape, void **data)
+int graph_make_const(struct graph *g, uint32_t id, void **data)
 {
+	struct tensor *t = &g->p->tensors[id];
 	struct const_block *b = calloc(1, sizeof(*b));
-	uint32_t id;
 
 	if (!b)
-		return OOO_NONE;
-	b->bytes = tensor_layout_bytes(shape, LAYOUT_PLAIN);
+		return -ENOMEM;
+	b->bytes = t->bytes;
 	/* One alignment more than needed, so that an empty tensor has an address as well. */
 	b->data = aligned_alloc(TENSOR_ALIGN, (b->bytes / TENSOR_ALIGN + 1) * TENSOR_ALIGN);
-	id = b->data ? graph_new_tensor(g, shape, LAYOUT_PLAIN) : OOO_NONE;
-	if (id == OOO_NONE) {
-		free(b->data);
+	if (!b->data) {
 		free(b);
-		return OOO_NONE;
+		return -ENOMEM;
 	}
 	b->next = g->p->const_blocks;
 	g->p->const_blocks = b;
-	g->p->tensors[id].place = PLACE_CONST;
-	g->p->tensors[id].data = b->data;
-	g->fold_bytes += b->bytes;
+	g->made_bytes += b->bytes;
+	g->writer[id] = OOO_NONE;
+	t->place = PLACE_CONST;
+	t->data = b->data;
 	*data = b->data;
-	return id;
+	return 0;
+}
+
+uint32_t graph_new_const(struct graph *g, const struct shape *shape, void **data)
+{
+	uint32_t id = graph_new_tensor(g, shape, LAYOUT_PLAIN);
+
+	if (id == OOO_NONE || !graph_make_const(g, id, data))
+		return id;
+	g->p->tensors[id].place = PLACE_NONE;
+	return OOO_NONE;
+}
+
+bool graph_may_make(const struct graph *g, uint64_t bytes)
+{
+	uint64_t quota = g->opts->max_weight_bytes, made = g->made_bytes + bytes;
+
+	if (bytes > MAX_MADE_CONST || made > MAX_MADE_CONSTS + g->p->weight_bytes)
+		return false;
+	return !quota || g->p->weight_bytes + made <= quota;
 }
 
 static int compare_blocks(const void *a, const void *b)
@@ -259,10 +277,22 @@ void graph_free_consts(struct graph *g)
 			p->const_blocks = list[i];
 			continue;
 		}
+		g->made_bytes -= list[i]->bytes;
 		free(list[i]->data);
 		free(list[i]);
 	}
 	free(list);
+}
+
+bool const_scalar(const struct program *p, uint32_t id, float *value)
+{
+	int64_t n = 0;
+
+	if (!tensor_is_const(p, id) || p->tensors[id].shape.dtype != OOO_FP32 ||
+	    shape_elems(&p->tensors[id].shape, &n) || n != 1)
+		return false;
+	memcpy(value, p->tensors[id].data, sizeof(*value));
+	return true;
 }
 
 int step_set_operands(struct step *s, const uint32_t *in, unsigned nr_in, const uint32_t *out,

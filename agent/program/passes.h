@@ -16,6 +16,11 @@
 
 #define STEP_DEAD UINT32_MAX /* op of a step that graph_sweep() removes */
 
+/* A program must not make the agent compute and keep far more than was sent: what the compiler
+ * makes is at most so large, each and together (beside as much as there were weights). */
+#define MAX_MADE_CONST  (64ull << 20)
+#define MAX_MADE_CONSTS (256ull << 20)
+
 /* A constant that the compiler made, aligned to TENSOR_ALIGN. */
 struct const_block {
 	struct const_block *next;
@@ -31,8 +36,7 @@ struct graph {
 	uint32_t *user;    /* one of the steps that read it: the one if nr_uses is 1 */
 	uint32_t *nr_uses; /* operands that name it */
 	uint32_t cap_tensors;
-	uint64_t fold_bytes; /* constants made so far */
-	uint64_t fold_flops; /* spent on making them */
+	uint64_t made_bytes; /* of constants that the compiler made */
 	char *why;
 	size_t why_bytes;
 };
@@ -62,6 +66,10 @@ uint32_t graph_new_tensor(struct graph *g, const struct shape *shape, enum layou
 
 /* A new constant, to be filled through *data. OOO_NONE: no memory. May move p->tensors. */
 uint32_t graph_new_const(struct graph *g, const struct shape *shape, void **data);
+/* Tensor id becomes a constant, to be filled through *data. 0 or -ENOMEM. */
+int graph_make_const(struct graph *g, uint32_t id, void **data);
+/* One more constant of that size is within reason, and within the tenant's quota of weights. */
+bool graph_may_make(const struct graph *g, uint64_t bytes);
 
 /* Release constants that no step reads any more. */
 void graph_free_consts(struct graph *g);
@@ -83,6 +91,9 @@ static inline bool tensor_is_const(const struct program *p, uint32_t id)
 	return id != OOO_NONE && p->tensors[id].place == PLACE_CONST;
 }
 
+/* The value of a constant of one fp32 element. */
+bool const_scalar(const struct program *p, uint32_t id, float *value);
+
 /* Operand i of a step; OOO_NONE if it has none. */
 static inline uint32_t step_in(const struct step *s, unsigned i)
 {
@@ -95,8 +106,8 @@ static inline uint32_t step_in(const struct step *s, unsigned i)
 int pass_verify(struct graph *g, const void *data, uint64_t bytes);
 int pass_simplify(struct graph *g); /* simplify.c: what computes nothing goes away */
 int pass_fold(struct graph *g);     /* fold.c: steps on constants run now */
+int pass_match(struct graph *g);    /* match.c: formulas become the operator they stand for */
 int pass_absorb(struct graph *g);   /* absorb.c: affine steps go into weights and bias before */
-int pass_match(struct graph *g);    /* match.c: decomposed operators become the operator */
 int pass_fuse(struct graph *g);
 int pass_layout(struct graph *g);
 int pass_alias(struct graph *g); /* alias.c: copies that need not be made */
@@ -104,10 +115,7 @@ int pass_plan(struct graph *g);
 int pass_deps(struct graph *g);
 int pass_cost(struct graph *g);
 
-/* cost.c */
+/* cost.c: flops, traffic_bytes and cost_ns of one step. */
 void step_cost(const struct program *p, struct step *s, const struct device_caps *caps);
-
-/* fold.c, for absorb.c and match.c: the value of a constant of one fp32 element. */
-bool const_scalar(const struct program *p, uint32_t id, float *value);
 
 #endif

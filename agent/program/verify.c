@@ -388,7 +388,9 @@ int pass_verify(struct graph *g, const void *data, uint64_t bytes)
 		rc = take_tensors(&v);
 	if (!rc)
 		rc = take_steps(&v);
-	if (!rc)
-		graph_count_uses(g);
-	return rc;
+	if (rc)
+		return rc;
+	g->p->weight_bytes = v.weight_bytes;
+	graph_count_uses(g);
+	return 0;
 }

@@ -123,6 +123,36 @@ static inline int check_steps(const struct program *p, uint32_t *writer)
 	return 0;
 }
 
+/* Who may read and write what, in which layout: one layout a step, unless it is there to change it. */
+static inline int check_layouts(const struct program *p)
+{
+	for (uint32_t i = 0; i < p->nr_steps; i++) {
+		const struct step *s = &p->steps[i];
+		const struct tensor *out = &p->tensors[s->out[0]];
+
+		if (s->op == OP_REORDER)
+			continue;
+		for (unsigned k = 0; k < check_nr_reads(s); k++) {
+			uint32_t id = check_read(s, k);
+			const struct tensor *x = id == OOO_NONE ? NULL : &p->tensors[id];
+			bool first = s->op == OOO_OP_CONV && !k && x->place == PLACE_INPUT;
+			bool whole = s->klass == CLASS_POINTWISE || s->op == OOO_OP_CONCAT || !k ||
+				     k >= s->nr_in;
+
+			if (!x || first || x->layout == out->layout)
+				continue;
+			/* Vectors by channel and single numbers are plain everywhere. */
+			if (x->layout == LAYOUT_PLAIN &&
+			    (!whole || !x->shape.rank || !shape_equal(&x->shape, &out->shape)) &&
+			    s->op != OOO_OP_CONCAT && (k || s->klass == CLASS_POINTWISE))
+				continue;
+			CHECK_FAIL("step %u (%s) reads tensor %u in the wrong layout", i, s->name,
+				   id);
+		}
+	}
+	return 0;
+}
+
 /* before[i * n + j]: j is ordered before i by the edges. */
 static inline int check_order(const struct program *p, char *before)
 {
@@ -218,6 +248,8 @@ static inline int check_program(const struct program *p)
 
 	if (!rc)
 		rc = check_steps(p, writer);
+	if (!rc)
+		rc = check_layouts(p);
 	if (!rc)
 		rc = check_order(p, before);
 	if (!rc)
