@@ -172,7 +172,7 @@ void conn_refuse(struct door_tenant *c, enum ooo_status status, const char *why)
 
 	log_tenant(LOG_LEVEL_DEBUG, "pid %d, uid %u: refused: %s", (int)c->peer.pid, c->peer.uid,
 		   why);
-	answer_init(&reply, c->req.msg.type, status, why);
+	reply_init(&reply, c->req.msg.type, status, why);
 	conn_reply(c, &reply);
 }
 
@@ -182,7 +182,7 @@ void conn_reject(struct door_tenant *c, enum ooo_status status, const char *why)
 
 	log_tenant(LOG_LEVEL_WARN, "pid %d, uid %u: connection closed: %s", (int)c->peer.pid,
 		   c->peer.uid, why);
-	answer_init(&reply, c->req.msg.type, status, why);
+	reply_init(&reply, c->req.msg.type, status, why);
 	tenant_close_fds(c->tenant_fds);
 	if (!c->gone)
 		reply_send(c->sock, &reply, NULL, 0); /* it is closed whether that arrives or not */

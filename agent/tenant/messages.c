@@ -306,7 +306,7 @@ enum ooo_status bind_check(const struct ooo_msg_bind *bind, const struct program
 	return OOO_OK;
 }
 
-void answer_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
+void reply_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
 		const char *text)
 {
 	const struct request_kind *kind = find_kind(request_type);
