@@ -11,8 +11,8 @@ struct control;
 struct registry;
 
 struct control_config {
-	const char *runtime_dir;   /* exists; the file `control` in it says where the agent listens */
-	const char *group;         /* members may change things like root; NULL: root alone */
+	const char *runtime_dir; /* exists; the file `control` in it says where the agent listens */
+	const char *group;       /* members may change things like root; NULL: root alone */
 	struct registry *registry; /* outlives the control thread */
 };
 

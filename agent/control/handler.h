@@ -6,7 +6,7 @@
  *   verbs.c    header, attributes, permission, then the verb's handler
  *   permit.c   who may what, how often
  *   history.c  rates over the last second, counters since the last reset
- *   reply.c    records into messages, errors
+ *   answer.c   records into messages, errors
  *
  * and publish.c tells ooo-ctl where all this listens. One thread runs it: nothing here is locked,
  * save what the registry locks.
@@ -37,8 +37,8 @@ struct sender {
 
 /* ---- permit.c -------------------------------------------------------------------------------- */
 
-#define PERMIT_BUCKETS 64 /* by uid; users who share one share its rate */
-#define PERMIT_CACHE   16
+#define PERMIT_BUCKETS  64 /* by uid; users who share one share its rate */
+#define PERMIT_CACHE    16
 #define PERMIT_CACHE_NS 5000000000ull /* how long an answer of the user database is believed */
 
 struct permit {
@@ -67,17 +67,21 @@ bool permit_rate(struct permit *p, const struct sender *from, uint64_t now_ns);
 
 #define HISTORY_TICK_NS 1000000000ull
 
+struct snapshot {
+	uint64_t at_ns;
+	struct turn_stats stats;
+};
+
+struct tenant_base {
+	uint32_t id;
+	struct tenant_stats stats;
+};
+
 struct history {
 	const struct turn_stats *live;
-	struct snapshot {
-		uint64_t at_ns;
-		struct turn_stats stats;
-	} before, last;       /* taken HISTORY_TICK_NS apart, so `before` is 1 to 2 ticks old */
-	struct snapshot base; /* the last reset, else the start */
-	struct tenant_base {
-		uint32_t id;
-		struct tenant_stats stats;
-	} *tenant_base; /* in order of id: tenants that were there at the last reset */
+	struct snapshot before, last; /* HISTORY_TICK_NS apart, so `before` is 1 to 2 ticks old */
+	struct snapshot base;         /* the last reset, else the start */
+	struct tenant_base *tenant_base; /* in order of id: who was there at the last reset */
 	unsigned nr_tenant_base;
 };
 
@@ -123,33 +127,33 @@ struct control {
 int publish_write(struct control *c);   /* 0 or -errno, said in the log */
 void publish_remove(struct control *c); /* only what publish_write() put there */
 
-/* ---- reply.c --------------------------------------------------------------------------------- */
+/* ---- answer.c --------------------------------------------------------------------------------- */
 
 /* An answer under way. */
-struct reply {
+struct answer {
 	struct control *c;
 	const struct sender *to;
 	const struct nlmsghdr *request;
 	bool multi;
-	struct nl_msg *msg; /* the part being filled */
+	struct nl_msg *msg;  /* the part being filled */
 	unsigned nr_records; /* in it */
-	unsigned nr_parts;  /* begun */
+	unsigned nr_parts;   /* begun */
 };
 
 /* Puts the fields of one record; < 0 if one did not fit. */
 typedef int (*fill_fn)(struct nl_msg *msg, const void *data);
 
-void reply_init(struct reply *r, struct control *c, const struct sender *to,
-		const struct nlmsghdr *request, bool multi);
+void answer_init(struct answer *r, struct control *c, const struct sender *to,
+		 const struct nlmsghdr *request, bool multi);
 /* Add one record. 0; -ENOSPC: this answer is as long as it may be, go on at a cursor; -EMSGSIZE:
  * fits in no message; -EAGAIN: the reader does not read, give up; -ENOMEM. */
-int reply_put(struct reply *r, enum ooo_ctl_attr group, fill_fn fill, const void *data);
+int answer_put(struct answer *r, enum ooo_ctl_attr group, fill_fn fill, const void *data);
 /* Send what is left and end a dump. more: cursor to go on from; NULL: that was all. */
-int reply_end(struct reply *r, const uint64_t *more);
-void reply_abort(struct reply *r);
+int answer_end(struct answer *r, const uint64_t *more);
+void answer_abort(struct answer *r);
 /* A sentence for ooo-ctl's user; err 0 acknowledges. */
-void reply_error(struct control *c, const struct sender *to, const struct nlmsghdr *request, int err,
-		 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void answer_error(struct control *c, const struct sender *to, const struct nlmsghdr *request,
+		  int err, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /* ---- verbs.c --------------------------------------------------------------------------------- */
 

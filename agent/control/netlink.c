@@ -26,14 +26,15 @@
 
 #define RECEIVE_BUFFER (1 << 20) /* bytes; the kernel may give less */
 #define BATCH          16        /* datagrams between two looks at the clock */
-#define PACE_NS        1000000   /* pause after a batch with a flood in it: at most 16000 a second */
+#define PACE_NS        1000000 /* pause after a batch with a flood in it: at most 16000 a second */
 
 static int send_now(struct control *c, uint32_t port, const void *data, size_t bytes)
 {
 	struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_pid = port };
 	int fd = nl_socket_get_fd(c->sock);
 
-	if (sendto(fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, sizeof(to)) < 0)
+	if (sendto(fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to,
+		   sizeof(to)) < 0)
 		return -errno;
 	return 0;
 }

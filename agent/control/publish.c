@@ -40,7 +40,8 @@ int publish_write(struct control *c)
 	int err, fd;
 
 	unlinkat(c->dir_fd, TEMP_FILE, 0); /* of an agent that was killed */
-	fd = openat(c->dir_fd, TEMP_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(c->dir_fd, TEMP_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    0600);
 	if (fd < 0) {
 		err = -errno;
 		goto fail;

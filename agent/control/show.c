@@ -88,18 +88,18 @@ nla_put_failure:
 	return -EMSGSIZE;
 }
 
-/* A reply of one record. */
-static int answer(const struct call *call, enum ooo_ctl_attr group, fill_fn fill, const void *data,
-		  bool multi)
+/* An answer of one record. */
+static int answer_one(const struct call *call, enum ooo_ctl_attr group, fill_fn fill,
+		      const void *data, bool multi)
 {
-	struct reply r;
+	struct answer r;
 	int err;
 
-	reply_init(&r, call->c, call->from, call->request, multi);
-	err = reply_put(&r, group, fill, data);
+	answer_init(&r, call->c, call->from, call->request, multi);
+	err = answer_put(&r, group, fill, data);
 	if (!err)
-		err = reply_end(&r, NULL);
-	reply_abort(&r);
+		err = answer_end(&r, NULL);
+	answer_abort(&r);
 	return err == -EAGAIN ? 0 : err;
 }
 
@@ -114,7 +114,7 @@ int show_status(const struct call *call)
 	registry_unlock(registry);
 	s.resident_bytes = resident_bytes();
 	history_recent(&call->c->history, call->now_ns, &s.recent, &s.window_ns);
-	return answer(call, OOO_CTL_A_STATUS, fill_status, &s, false);
+	return answer_one(call, OOO_CTL_A_STATUS, fill_status, &s, false);
 }
 
 /* ---- devices --------------------------------------------------------------------------------- */
@@ -143,8 +143,8 @@ nla_put_failure:
 /* One device a process: its description does not change, so no lock. */
 int show_devices(const struct call *call)
 {
-	return answer(call, OOO_CTL_A_DEVICE, fill_device, registry_agent(call->c->registry)->caps,
-		      true);
+	return answer_one(call, OOO_CTL_A_DEVICE, fill_device,
+			  registry_agent(call->c->registry)->caps, true);
 }
 
 /* ---- tenants --------------------------------------------------------------------------------- */
@@ -209,7 +209,7 @@ nla_put_failure:
 }
 
 /* The part of a dump that goes over tenants, from the call's cursor on. */
-static int dump_tenants(const struct call *call, struct reply *r, enum ooo_ctl_attr group,
+static int dump_tenants(const struct call *call, struct answer *r, enum ooo_ctl_attr group,
 			fill_fn fill)
 {
 	struct tenant_row row;
@@ -219,22 +219,22 @@ static int dump_tenants(const struct call *call, struct reply *r, enum ooo_ctl_a
 	while (id <= UINT32_MAX && tenant_row_from(call, (uint32_t)id, &row)) {
 		id = row.view.id;
 		if (visible(call, &row.view))
-			err = reply_put(r, group, fill, &row);
+			err = answer_put(r, group, fill, &row);
 		if (err)
 			break;
 		id++;
 	}
 	if (!err || err == -ENOSPC)
-		err = reply_end(r, err ? &id : NULL);
-	reply_abort(r);
+		err = answer_end(r, err ? &id : NULL);
+	answer_abort(r);
 	return err == -EAGAIN ? 0 : err;
 }
 
 int show_tenants(const struct call *call)
 {
-	struct reply r;
+	struct answer r;
 
-	reply_init(&r, call->c, call->from, call->request, true);
+	answer_init(&r, call->c, call->from, call->request, true);
 	return dump_tenants(call, &r, OOO_CTL_A_TENANT, fill_tenant);
 }
 
@@ -309,7 +309,7 @@ int show_programs(const struct call *call)
 {
 	uint64_t at = call->cursor;
 	struct program_row row;
-	struct reply r;
+	struct answer r;
 	int err = 0;
 
 	if (call->has_tenant) {
@@ -318,15 +318,15 @@ int show_programs(const struct call *call)
 		if (at < (uint64_t)call->tenant << 32)
 			at = (uint64_t)call->tenant << 32;
 	}
-	reply_init(&r, call->c, call->from, call->request, true);
+	answer_init(&r, call->c, call->from, call->request, true);
 	for (; program_row_from(call, &at, &row); at++) {
-		err = reply_put(&r, OOO_CTL_A_PROGRAM, fill_program, &row);
+		err = answer_put(&r, OOO_CTL_A_PROGRAM, fill_program, &row);
 		if (err)
 			break;
 	}
 	if (!err || err == -ENOSPC)
-		err = reply_end(&r, err ? &at : NULL);
-	reply_abort(&r);
+		err = answer_end(&r, err ? &at : NULL);
+	answer_abort(&r);
 	return err == -EAGAIN ? 0 : err;
 }
 
@@ -397,17 +397,17 @@ nla_put_failure:
 int show_stats(const struct call *call)
 {
 	struct dispatcher_row row = { .c = call->c };
-	struct reply r;
+	struct answer r;
 	int err = 0;
 
-	reply_init(&r, call->c, call->from, call->request, true);
+	answer_init(&r, call->c, call->from, call->request, true);
 	if (!call->has_cursor) {
 		row.lanes = registry_agent(call->c->registry)->caps->nr_lanes;
 		history_since_reset(&call->c->history, call->now_ns, &row.stats, &row.since_ns);
-		err = reply_put(&r, OOO_CTL_A_DISPATCHER, fill_dispatcher, &row);
+		err = answer_put(&r, OOO_CTL_A_DISPATCHER, fill_dispatcher, &row);
 	}
 	if (!err)
 		return dump_tenants(call, &r, OOO_CTL_A_USAGE, fill_usage);
-	reply_abort(&r);
+	answer_abort(&r);
 	return err;
 }

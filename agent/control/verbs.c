@@ -46,8 +46,10 @@ static const struct nla_policy policy[NR_REQUEST_ATTRS] = {
 };
 
 static const char *const attr_names[NR_REQUEST_ATTRS] = {
-	[OOO_CTL_A_MAGIC] = "MAGIC",   [OOO_CTL_A_VERSION] = "VERSION",
-	[OOO_CTL_A_CURSOR] = "CURSOR", [OOO_CTL_A_TENANT_ID] = "TENANT",
+	[OOO_CTL_A_MAGIC] = "MAGIC",
+	[OOO_CTL_A_VERSION] = "VERSION",
+	[OOO_CTL_A_CURSOR] = "CURSOR",
+	[OOO_CTL_A_TENANT_ID] = "TENANT",
 };
 
 struct refusal {
@@ -116,7 +118,8 @@ static int check_attrs(struct nlmsghdr *nlh, struct nlattr **tb, struct refusal 
 			return err;
 	}
 	if (rem > 0)
-		return refuse(why, -EINVAL, "%d bytes after the last attribute make no attribute", rem);
+		return refuse(why, -EINVAL, "%d bytes after the last attribute make no attribute",
+			      rem);
 	return 0;
 }
 
@@ -156,7 +159,7 @@ static int reset_stats(const struct call *call)
 	int err = history_reset(&call->c->history, call->c->registry, call->now_ns);
 
 	if (!err)
-		reply_error(call->c, call->from, call->request, 0, "counting from zero");
+		answer_error(call->c, call->from, call->request, 0, "counting from zero");
 	return err;
 }
 
@@ -165,12 +168,14 @@ static int run(struct call *call, const struct verb *v, struct refusal *why)
 	const struct sender *from = call->from;
 	int err;
 
-	call->admin = v->access != OOO_CTL_READ && permit_admin(&call->c->permit, from, call->now_ns);
+	call->admin =
+		v->access != OOO_CTL_READ && permit_admin(&call->c->permit, from, call->now_ns);
 	if (v->access == OOO_CTL_CHANGE) {
 		if (!call->admin) {
 			log_tenant(LOG_LEVEL_WARN, "control: refused %s to uid %u (pid %d)",
 				   v->name, (unsigned)from->uid, (int)from->pid);
-			return refuse(why, -EPERM, "only root, the agent's own user%s%s may do this",
+			return refuse(why, -EPERM,
+				      "only root, the agent's own user%s%s may do this",
 				      call->c->config.group ? " and members of group " : "",
 				      call->c->config.group ? call->c->config.group : "");
 		}
@@ -248,12 +253,12 @@ bool control_handle(struct control *c, const struct sender *from, const void *da
 		return true;
 	}
 	if (!permit_rate(&c->permit, from, now_ns)) {
-		reply_error(c, from, &copy.nlh, -EBUSY,
-			    "uid %u asks more than %u times a second: wait, then ask again",
-			    (unsigned)from->uid, OOO_CTL_RATE);
+		answer_error(c, from, &copy.nlh, -EBUSY,
+			     "uid %u asks more than %u times a second: wait, then ask again",
+			     (unsigned)from->uid, OOO_CTL_RATE);
 		return false;
 	}
 	if (handle(&call, &copy.nlh, bytes, &why))
-		reply_error(c, from, &copy.nlh, why.err, "%s", why.text);
+		answer_error(c, from, &copy.nlh, why.err, "%s", why.text);
 	return true;
 }

@@ -7,13 +7,13 @@
 
 #include "agent/control/handler.h"
 
-void reply_init(struct reply *r, struct control *c, const struct sender *to,
-		const struct nlmsghdr *request, bool multi)
+void answer_init(struct answer *r, struct control *c, const struct sender *to,
+		 const struct nlmsghdr *request, bool multi)
 {
-	*r = (struct reply){ .c = c, .to = to, .request = request, .multi = multi };
+	*r = (struct answer){ .c = c, .to = to, .request = request, .multi = multi };
 }
 
-void reply_abort(struct reply *r)
+void answer_abort(struct answer *r)
 {
 	if (r->msg)
 		nlmsg_free(r->msg);
@@ -45,7 +45,7 @@ static int transmit(struct control *c, const struct sender *to, struct nl_msg *m
 	return -EAGAIN;
 }
 
-static int begin_part(struct reply *r)
+static int begin_part(struct answer *r)
 {
 	r->msg = message(r->c, r->request, r->request->nlmsg_type, 0, r->multi ? NLM_F_MULTI : 0);
 	if (!r->msg)
@@ -53,13 +53,13 @@ static int begin_part(struct reply *r)
 	r->nr_records = 0;
 	r->nr_parts++;
 	if (nla_put_u64(r->msg, OOO_CTL_A_AGENT_ID, r->c->agent_id)) {
-		reply_abort(r);
+		answer_abort(r);
 		return -ENOMEM;
 	}
 	return 0;
 }
 
-static int send_part(struct reply *r)
+static int send_part(struct answer *r)
 {
 	struct nl_msg *msg = r->msg;
 
@@ -67,7 +67,7 @@ static int send_part(struct reply *r)
 	return transmit(r->c, r->to, msg);
 }
 
-static bool try_put(struct reply *r, enum ooo_ctl_attr group, fill_fn fill, const void *data)
+static bool try_put(struct answer *r, enum ooo_ctl_attr group, fill_fn fill, const void *data)
 {
 	struct nlattr *nest = nla_nest_start(r->msg, (int)group);
 
@@ -81,7 +81,7 @@ static bool try_put(struct reply *r, enum ooo_ctl_attr group, fill_fn fill, cons
 	return true;
 }
 
-int reply_put(struct reply *r, enum ooo_ctl_attr group, fill_fn fill, const void *data)
+int answer_put(struct answer *r, enum ooo_ctl_attr group, fill_fn fill, const void *data)
 {
 	int err;
 
@@ -102,14 +102,14 @@ int reply_put(struct reply *r, enum ooo_ctl_attr group, fill_fn fill, const void
 	return try_put(r, group, fill, data) ? 0 : -EMSGSIZE;
 }
 
-int reply_end(struct reply *r, const uint64_t *more)
+int answer_end(struct answer *r, const uint64_t *more)
 {
 	struct nl_msg *done;
 	int err = 0, zero = 0;
 
 	if (r->msg && r->nr_records)
 		err = send_part(r);
-	reply_abort(r);
+	answer_abort(r);
 	if (err || !r->multi)
 		return err;
 	done = message(r->c, r->request, NLMSG_DONE, 0, NLM_F_MULTI);
@@ -124,8 +124,8 @@ int reply_end(struct reply *r, const uint64_t *more)
 	return transmit(r->c, r->to, done);
 }
 
-void reply_error(struct control *c, const struct sender *to, const struct nlmsghdr *request, int err,
-		 const char *fmt, ...)
+void answer_error(struct control *c, const struct sender *to, const struct nlmsghdr *request,
+		  int err, const char *fmt, ...)
 {
 	struct nlmsgerr body = { .error = err, .msg = *request };
 	char text[OOO_CTL_TEXT_BYTES];

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The file by which an agent makes itself known. Who can write it decides to whom ooo-ctl talks, so
+ * its owner is checked: root may name any user as the agent's; everybody else only himself.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl/link.h"
+
+#define FILE_BYTES 1024
+
+static enum ctl_exit no_agent(char *why, size_t why_bytes, const char *dir, const char *what)
+{
+	snprintf(why, why_bytes, "no agent: %s/%s %s", dir, OOO_CTL_FILE, what);
+	return CTL_NO_AGENT;
+}
+
+static const char *check_owner(const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return "is no regular file";
+	if (st->st_mode & (S_IWGRP | S_IWOTH))
+		return "may be written by others than its owner: not believed";
+	return NULL;
+}
+
+/* Digits alone, so that every number has one spelling. */
+static bool parse_text(const char *text, struct agent_file *f)
+{
+	unsigned format;
+	int pid, end = 0;
+
+	if (sscanf(text,
+		   "ooo-control %u\nport %" SCNu32 "\npid %d\nuid %u\nagent_id %16" SCNx64
+		   "\nnetns %" SCNu64 "\n%n",
+		   &format, &f->port, &pid, &f->uid, &f->agent_id, &f->netns, &end) != 6)
+		return false;
+	f->pid = pid;
+	return end && !text[end] && format == OOO_CTL_FILE_FORMAT && f->port && pid > 0;
+}
+
+static int read_text(const char *dir, char text[FILE_BYTES], struct stat *st)
+{
+	char path[4096];
+	ssize_t n;
+	int fd, err = 0;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, OOO_CTL_FILE) >= sizeof(path))
+		return -ENAMETOOLONG;
+	/* O_NONBLOCK: a FIFO there must not hold us. */
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, st)) {
+		err = -errno;
+	} else if (S_ISREG(st->st_mode)) {
+		n = read(fd, text, FILE_BYTES - 1);
+		if (n < 0)
+			err = -errno;
+		else
+			text[n] = '\0';
+	}
+	close(fd);
+	return err;
+}
+
+enum ctl_exit agent_file_read(const char *dir, struct agent_file *out, char *why, size_t why_bytes)
+{
+	char text[FILE_BYTES] = "", what[128];
+	struct stat st, netns;
+	const char *wrong;
+	int err = read_text(dir, text, &st);
+
+	if (err == -ENOENT)
+		return no_agent(
+			why, why_bytes, dir,
+			"is not there: start ooo-agent, or name the place with --runtime-dir");
+	if (err)
+		return no_agent(why, why_bytes, dir, strerror(-err));
+	wrong = check_owner(&st);
+	if (wrong)
+		return no_agent(why, why_bytes, dir, wrong);
+	memset(out, 0, sizeof(*out));
+	if (!parse_text(text, out))
+		return no_agent(why, why_bytes, dir,
+				"is not of this release: use the ooo-ctl of the agent's release");
+	if (st.st_uid != 0 && st.st_uid != out->uid) {
+		snprintf(what, sizeof(what),
+			 "belongs to uid %u but says that the agent's is %u: not believed",
+			 (unsigned)st.st_uid, (unsigned)out->uid);
+		return no_agent(why, why_bytes, dir, what);
+	}
+	if (out->netns && !stat("/proc/self/ns/net", &netns) && netns.st_ino != out->netns) {
+		snprintf(what, sizeof(what),
+			 "is of another network namespace, which netlink does not cross: use "
+			 "nsenter -t %d -n",
+			 (int)out->pid);
+		return no_agent(why, why_bytes, dir, what);
+	}
+	return CTL_OK;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What runs a verb: asks the agent and prints. */
+#ifndef OOO_CTL_VERB_H
+#define OOO_CTL_VERB_H
+
+#include "ctl/link.h"
+#include "ctl/record.h"
+#include "ctl/words.h"
+
+/* A command on an open link. Results go to stdout; why says what went wrong. */
+struct session {
+	const struct command *cmd;
+	struct link *link;
+	char why[LINK_WHY_BYTES];
+};
+
+/* Ask for the command's verb and collect all records. */
+enum ctl_exit verb_fetch(struct session *s, struct records *rs);
+
+enum ctl_exit verb_show_one(struct session *s);  /* one record, as a screen */
+enum ctl_exit verb_show_list(struct session *s); /* records of one group, as a table */
+enum ctl_exit verb_change(struct session *s);    /* says nothing if done, except as JSON */
+enum ctl_exit verb_stats(struct session *s);
+
+/* now less before, where fields are counters that only grow. Records that were not there before, and
+ * everything if the counters were reset in between, stay as they are. */
+void stats_subtract(struct records *now, const struct records *before);
+/* The fields that ooo-ctl computes itself. */
+void stats_derive(struct records *rs);
+
+#endif

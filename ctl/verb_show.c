@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+#include "ctl/print.h"
+#include "ctl/verb.h"
+
+static const struct {
+	enum ctl_verb verb;
+	int attr;
+} shows[] = {
+#define SHOWS(VERB, GROUP) { CTL_VERB_##VERB, OOO_CTL_A_##GROUP },
+#include "shared/abi/verbs.def"
+};
+
+static int take_record(int attr, struct nlattr *nest, void *arg)
+{
+	const struct group *group = group_find(attr);
+
+	return group ? records_add(arg, group, nest) : 0;
+}
+
+enum ctl_exit verb_fetch(struct session *s, struct records *rs)
+{
+	const struct ctl_verb_info *v = &ctl_verbs[s->cmd->verb];
+	struct link_request request = { .type = v->type, .reply = v->reply };
+
+	for (int i = 0; i < NR_CTL_ARGS; i++) {
+		if (!s->cmd->has[i] || ctl_args[i].attr != OOO_CTL_A_TENANT_ID)
+			continue;
+		request.has_tenant = true;
+		request.tenant = (uint32_t)s->cmd->value[i];
+	}
+	return ctl_link_call(s->link, &request, take_record, rs, s->why, sizeof(s->why));
+}
+
+static const struct group *shown_group(const struct session *s)
+{
+	size_t i = 0;
+
+	while (shows[i].verb != s->cmd->verb)
+		i++;
+	return group_find(shows[i].attr);
+}
+
+static enum ctl_exit out_of_memory(struct session *s)
+{
+	snprintf(s->why, sizeof(s->why), "out of memory");
+	return CTL_REFUSED;
+}
+
+enum ctl_exit verb_show_one(struct session *s)
+{
+	const struct group *group = shown_group(s);
+	struct records rs = { 0 };
+	enum ctl_exit code = verb_fetch(s, &rs);
+
+	if (code == CTL_OK && (rs.nr != 1 || rs.list[0].group != group)) {
+		snprintf(s->why, sizeof(s->why), "the agent's answer has no %s", group->key);
+		code = CTL_REFUSED;
+	}
+	if (code == CTL_OK && !s->cmd->json)
+		print_screen(stdout, &rs, group);
+	if (code == CTL_OK && s->cmd->json && print_json(stdout, json_record(&rs.list[0]), false))
+		code = out_of_memory(s);
+	records_free(&rs);
+	return code;
+}
+
+enum ctl_exit verb_show_list(struct session *s)
+{
+	const struct group *group = shown_group(s);
+	struct records rs = { 0 };
+	enum ctl_exit code = verb_fetch(s, &rs);
+
+	if (code == CTL_OK && !s->cmd->json)
+		print_table(stdout, &rs, group);
+	if (code == CTL_OK && s->cmd->json && print_json(stdout, json_records(&rs, group), false))
+		code = out_of_memory(s);
+	records_free(&rs);
+	return code;
+}
+
+enum ctl_exit verb_change(struct session *s)
+{
+	struct records rs = { 0 };
+	enum ctl_exit code = verb_fetch(s, &rs);
+	cJSON *done = NULL;
+
+	records_free(&rs);
+	if (code != CTL_OK || !s->cmd->json)
+		return code;
+	done = cJSON_CreateObject();
+	cJSON_AddBoolToObject(done, "done", true);
+	return print_json(stdout, done, false) ? out_of_memory(s) : CTL_OK;
+}
