@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The agent's command line: defaults, every kind of value, and the words of each refusal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "agent/options.h"
+
+static struct options o;
+static char why[256];
+
+static int parse(char *a, char *b, char *c)
+{
+	char *argv[] = {"ooo-agent", a, b, c, NULL};
+	int argc = 1;
+
+	while (argv[argc])
+		argc++;
+	why[0] = '\0';
+	return options_parse(&o, argc, argv, why, sizeof(why));
+}
+
+static void test_defaults(void **state)
+{
+	assert_int_equal(parse(NULL, NULL, NULL), 0);
+	assert_string_equal(o.device.name, "auto");
+	assert_int_equal(o.turn.spin_us, 50);
+	assert_int_equal(o.limits.max_tenants, 1024);
+	assert_int_equal(o.limits.max_arena_bytes, 4ull << 30);
+	assert_null(o.runtime_dir);
+	assert_false(o.verbose || o.help || o.version);
+}
+
+static void test_values(void **state)
+{
+	assert_int_equal(parse("--device", "cpu", "--verbose"), 0);
+	assert_string_equal(o.device.name, "cpu");
+	assert_true(o.verbose);
+	assert_int_equal(parse("--threads=3", "--spin-us=0", "--max-arena=1048576"), 0);
+	assert_int_equal(o.device.threads, 3);
+	assert_int_equal(o.turn.spin_us, 0);
+	assert_int_equal(o.limits.max_arena_bytes, 1048576);
+	assert_int_equal(parse("--max-weights=18446744073709551615", "--max-tenants", "65536"), 0);
+	assert_true(o.limits.max_weight_bytes == UINT64_MAX);
+	assert_int_equal(o.limits.max_tenants, 65536);
+	assert_int_equal(parse("--threads=3", NULL, NULL), 0);
+	assert_int_equal(o.limits.max_tenants, 1024); /* nothing stays of the parse before */
+	assert_int_equal(parse("--help", NULL, NULL), 0);
+	assert_true(o.help);
+	assert_int_equal(parse("--version", NULL, NULL), 0);
+	assert_true(o.version);
+}
+
+static void refused(char *a, char *b, const char *word)
+{
+	assert_int_equal(parse(a, b, NULL), -EINVAL);
+	if (!strstr(why, word))
+		fail_msg("\"%s\" does not say \"%s\"", why, word);
+}
+
+static void test_refused(void **state)
+{
+	refused("--threads", "0", "from 1 to 1024");
+	refused("--threads", "1025", "from 1 to 1024");
+	refused("--threads", "-1", "\"-1\"");
+	refused("--threads", "+1", "\"+1\"");
+	refused("--threads", " 1", "\" 1\"");
+	refused("--threads", "0x2", "\"0x2\"");
+	refused("--threads", "two", "\"two\"");
+	refused("--threads", "2k", "\"2k\"");
+	refused("--threads", "", "\"\"");
+	refused("--threads", NULL, "needs a value");
+	refused("--max-weights", "18446744073709551616", "is not a number");
+	refused("--max-arena", "99999999999999999", "is not a number");
+	refused("--runtime-dir", "", "must not be empty");
+	refused("--nonsense", NULL, "--nonsense: no such option");
+	refused("-x", NULL, "no such option");
+	refused("cpu", NULL, "options only");
+	refused("--verbose=yes", NULL, "no such option");
+}
+
+/* Every row of the table must be in the help. */
+static void test_usage(void **state)
+{
+	static const char *const names[] = {"device",	   "threads",	    "runtime-dir",
+					    "spin-us",	   "runahead-us",   "bundle-us",
+					    "max-width",   "max-tenants",   "max-arena",
+					    "max-weights", "max-workspace", "sim-step-ns",
+					    "sim-item-ns", "group",	    "verbose",
+					    "version",	   "help"};
+	char *text = NULL, option[64];
+	size_t bytes;
+	FILE *f = open_memstream(&text, &bytes);
+
+	options_usage(f);
+	fclose(f);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(option, sizeof(option), "  --%s ", names[i]);
+		assert_non_null(strstr(text, option));
+	}
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_usage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
