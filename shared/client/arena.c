@@ -52,8 +52,9 @@ int client_arena_alloc(struct arena *arena, uint64_t bytes, uint64_t *off)
 
 		if (!rest)
 			return -ENOMEM;
-		*rest = (struct extent){
-			.off = e->off + bytes, .bytes = e->bytes - bytes, .next = e->next};
+		*rest = (struct extent){ .off = e->off + bytes,
+					 .bytes = e->bytes - bytes,
+					 .next = e->next };
 		e->bytes = bytes;
 		e->next = rest;
 	}

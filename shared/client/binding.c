@@ -9,7 +9,7 @@
 int client_send_bind(struct ooo_client *client, struct link *link, struct ooo_binding *binding)
 {
 	const struct ooo_program *program = binding->program;
-	struct ooo_msg_bind req = {.msg.type = OOO_MSG_BIND, .program = program->info.id};
+	struct ooo_msg_bind req = { .msg.type = OOO_MSG_BIND, .program = program->info.id };
 	char what[OOO_NAME_BYTES + 32];
 	union reply reply;
 	int rc;
@@ -60,12 +60,13 @@ int ooo_bind(struct ooo_program *program, struct ooo_binding **out)
 	binding->bytes = lay_out(program, binding->io_off);
 	rc = client_arena_alloc(&client->arena, binding->bytes, &binding->off);
 	if (rc) {
-		client_fail(client, rc,
-			    "bind program '%s': it takes %llu bytes, and the largest free piece of the "
-			    "arena (%llu bytes) has %llu: connect with a larger arena_bytes",
-			    program->name, (unsigned long long)binding->bytes,
-			    (unsigned long long)client->arena.bytes,
-			    (unsigned long long)client_arena_room(&client->arena));
+		client_fail(
+			client, rc,
+			"bind program '%s': it takes %llu bytes, and the largest free piece of the "
+			"arena (%llu bytes) has %llu: connect with a larger arena_bytes",
+			program->name, (unsigned long long)binding->bytes,
+			(unsigned long long)client->arena.bytes,
+			(unsigned long long)client_arena_room(&client->arena));
 		goto fail;
 	}
 	rc = client_send_bind(client, &client->link, binding);

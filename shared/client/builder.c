@@ -15,7 +15,7 @@
 #define MAX_OPERANDS 255 /* of one operator, either way: the most that ops.def allows */
 
 __attribute__((format(printf, 3, 4))) static int fail(struct ooo_builder *b, int rc,
-						       const char *format, ...)
+						      const char *format, ...)
 {
 	va_list args;
 
@@ -98,7 +98,7 @@ static int reserve_tensors(struct ooo_builder *b, uint32_t n)
 /* Room was reserved. */
 static uint32_t add_tensor(struct ooo_builder *b, const struct shape *shape, uint32_t role)
 {
-	b->tensors[b->nr_tensors] = (struct tensor_decl){.shape = *shape, .role = role};
+	b->tensors[b->nr_tensors] = (struct tensor_decl){ .shape = *shape, .role = role };
 	b->store->stale = true;
 	return b->nr_tensors++;
 }
@@ -267,11 +267,11 @@ int ooo_op(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, c
 	if (rc)
 		return rc;
 	to = &b->ops[b->nr_ops++];
-	*to = (struct ooo_prog_op){.op = op,
-				   .operands = b->nr_operands,
-				   .nr_in = (uint16_t)nr_in,
-				   .nr_out = (uint16_t)nr_out,
-				   .attr = *attr};
+	*to = (struct ooo_prog_op){ .op = op,
+				    .operands = b->nr_operands,
+				    .nr_in = (uint16_t)nr_in,
+				    .nr_out = (uint16_t)nr_out,
+				    .attr = *attr };
 	for (int i = 0; i < nr_in; i++)
 		b->operands[b->nr_operands++] = in[i];
 	for (int i = 0; i < nr_out; i++) {
@@ -292,7 +292,7 @@ int ooo_op1(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, 
 int ooo_op2(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, uint32_t x,
 	    uint32_t y)
 {
-	const uint32_t in[] = {x, y};
+	const uint32_t in[] = { x, y };
 	uint32_t out;
 	int rc = ooo_op(b, op, attr, in, 2, &out, 1);
 

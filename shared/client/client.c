@@ -47,8 +47,8 @@ static int read_options(const struct ooo_options *in, struct ooo_options *o, cha
 	if (!in)
 		return 0;
 	if (in->size < offsetof(struct ooo_options, socket) + sizeof(o->socket)) {
-		snprintf(why, why_bytes,
-			 "ooo_options.size is %zu: start from OOO_OPTIONS_INIT", in->size);
+		snprintf(why, why_bytes, "ooo_options.size is %zu: start from OOO_OPTIONS_INIT",
+			 in->size);
 		return -EINVAL;
 	}
 	for (size_t i = sizeof(*o); i < in->size; i++)
@@ -91,8 +91,8 @@ static int read_socket(const char *path, char *to, size_t to_bytes, char *why, s
 		n = snprintf(to, to_bytes, "%s/agent.sock", dir && *dir ? dir : DEFAULT_SOCKET_DIR);
 	if (n > 0 && (size_t)n < to_bytes)
 		return 0;
-	snprintf(why, why_bytes, "the agent's socket has a path of %d bytes: 1 to %zu are possible", n,
-		 to_bytes - 1);
+	snprintf(why, why_bytes, "the agent's socket has a path of %d bytes: 1 to %zu are possible",
+		 n, to_bytes - 1);
 	return n > 0 ? -ENAMETOOLONG : -EINVAL;
 }
 
@@ -169,8 +169,8 @@ static int map_arena(struct ooo_client *client, char *why, size_t why_bytes)
 
 int client_watch(int epoll_fd, const struct link *link)
 {
-	struct epoll_event completions = {.events = EPOLLIN};
-	struct epoll_event hang_up = {.events = 0}; /* reported all the same */
+	struct epoll_event completions = { .events = EPOLLIN };
+	struct epoll_event hang_up = { .events = 0 }; /* reported all the same */
 
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, link->cq_eventfd, &completions))
 		return -errno;
@@ -268,7 +268,7 @@ int client_ask(struct ooo_client *client, struct link *link, struct ooo_msg *req
 
 int ooo_stats(struct ooo_client *client, struct ooo_stats *stats)
 {
-	struct ooo_msg_stats req = {.msg.type = OOO_MSG_STATS};
+	struct ooo_msg_stats req = { .msg.type = OOO_MSG_STATS };
 	union reply reply;
 	int rc = client_ask(client, &client->link, &req.msg, -1, OOO_MSG_STATS_REPLY, &reply,
 			    client->opts.timeout_ms, "statistics");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a builder to shared/abi/program.h: the constants' data is in the memfd already, the tables go
- * behind it and the header before it, and the seals make it final. Loading one builder several times
- * sends the same memfd.
+ * From a builder to shared/abi/program.h: the constants' data is in the memfd already, the tables
+ * go behind it and the header before it, and the seals make it final. Loading one builder several
+ * times sends the same memfd.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static uint64_t aligned(uint64_t n)
 
 static struct ooo_prog_header make_header(const struct ooo_builder *b)
 {
-	struct ooo_prog_header h = {.magic = OOO_PROG_MAGIC, .version = OOO_PROG_VERSION};
+	struct ooo_prog_header h = { .magic = OOO_PROG_MAGIC, .version = OOO_PROG_VERSION };
 
 	h.nr_tensors = b->nr_tensors;
 	h.nr_ops = b->nr_ops;
@@ -92,8 +92,8 @@ static int seal(const struct ooo_builder *b)
 		rc = client_store_reopen(store, b->name);
 	if (!rc)
 		rc = write_all(b, &h);
-	if (!rc && fcntl(store->fd, F_ADD_SEALS,
-			 F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+	if (!rc &&
+	    fcntl(store->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		rc = -errno;
 	if (rc)
 		return rc;

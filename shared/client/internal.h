@@ -77,7 +77,7 @@ int client_exchange(struct link *link, struct ooo_msg *req, int fd, uint16_t wan
 		    union reply *reply, int *fds, int nr_fds, uint32_t timeout_ms, char *why,
 		    size_t why_bytes);
 
-/* ---- arena: first fit over extents in private memory (arena.c) --------------------------------- */
+/* ---- arena: first fit over extents in private memory (arena.c) ------------------------------- */
 
 struct extent {
 	uint64_t off, bytes; /* multiples of OOO_BUFFER_ALIGN */
@@ -98,7 +98,7 @@ int client_arena_alloc(struct arena *arena, uint64_t bytes, uint64_t *off);
 void client_arena_free(struct arena *arena, uint64_t off);
 uint64_t client_arena_room(const struct arena *arena); /* the largest free extent */
 
-/* ---- requests (submit.c, poll.c, wait.c) ------------------------------------------------------- */
+/* ---- requests (submit.c, poll.c, wait.c) ----------------------------------------------------- */
 
 /*
  * A request in flight. The wire's cookie is gen << 32 | index, so a completion is checked against
@@ -122,21 +122,21 @@ struct submit_side {
 };
 
 struct poll_side {
-	uint32_t cq_head;        /* ours, published */
-	uint32_t cq_tail_cached; /* the agent's, as last read */
-	uint32_t free_tail;      /* published to the submitters */
-	uint32_t nr_reaped;      /* free-running; read by others */
+	uint32_t cq_head;         /* ours, published */
+	uint32_t cq_tail_cached;  /* the agent's, as last read */
+	uint32_t free_tail;       /* published to the submitters */
+	uint32_t nr_reaped;       /* free-running; read by others */
 	uint32_t nr_cancels_done; /* read by submitters */
-	uint32_t lost_cursor;    /* next entry to report once the agent is gone */
-	bool armed;              /* NEED_WAKEUP is set, and the eventfd may have been written */
-	uint64_t looked_ns;      /* coarse clock when the socket was last looked at */
+	uint32_t lost_cursor;     /* next entry to report once the agent is gone */
+	bool armed;               /* NEED_WAKEUP is set, and the eventfd may have been written */
+	uint64_t looked_ns;       /* coarse clock when the socket was last looked at */
 };
 
 struct ooo_client {
 	struct link link;
 	struct entry *entries;
-	uint32_t *free_ring; /* indices of free entries; head under the lock, tail the poller's */
-	uint32_t nr_entries; /* power of two: requests in flight at most */
+	uint32_t *free_ring;  /* indices of free entries; head under the lock, tail the poller's */
+	uint32_t nr_entries;  /* power of two: requests in flight at most */
 	uint32_t max_cancels; /* in flight at most, so that completions always have room */
 	uint32_t gone;        /* 0, or the enum ooo_status of what is still in flight */
 	int epoll_fd;
@@ -175,7 +175,7 @@ void client_disarm(struct ooo_client *client);
 __attribute__((format(printf, 3, 4))) int client_fail(struct ooo_client *client, int rc,
 						      const char *format, ...);
 
-/* ---- programs and bindings (program.c, binding.c) ---------------------------------------------- */
+/* ---- programs and bindings (program.c, binding.c) -------------------------------------------- */
 
 struct ooo_program {
 	struct ooo_client *client;
@@ -212,7 +212,7 @@ int client_send_drop(struct ooo_client *client, uint16_t type, uint32_t program,
 
 int client_status_errno(uint32_t status);
 
-/* ---- builder (builder.c, store.c, encode.c) ---------------------------------------------------- */
+/* ---- builder (builder.c, store.c, encode.c) -------------------------------------------------- */
 
 struct tensor_decl {
 	struct shape shape;
@@ -228,9 +228,9 @@ struct tensor_decl {
 struct store {
 	int fd; /* -1 until it is needed */
 	bool sealed;
-	bool stale;           /* the builder has changed since */
-	uint64_t data_bytes;  /* multiple of 64 */
-	uint64_t total_bytes; /* once sealed */
+	bool stale;               /* the builder has changed since */
+	uint64_t data_bytes;      /* multiple of 64 */
+	uint64_t total_bytes;     /* once sealed */
 	struct store_slot *slots; /* hash table of what is there, to store equal data once */
 	uint32_t nr_slots, nr_used;
 };

@@ -15,7 +15,13 @@
 #include "shared/abi/ring_sync.h"
 #include "shared/client/internal.h"
 
-enum welcome_fd { FD_RING, FD_ARENA, FD_SQ_EVENT, FD_CQ_EVENT, NR_WELCOME_FDS };
+enum welcome_fd {
+	FD_RING,
+	FD_ARENA,
+	FD_SQ_EVENT,
+	FD_CQ_EVENT,
+	NR_WELCOME_FDS
+};
 
 void link_init(struct link *link)
 {
@@ -28,7 +34,7 @@ void link_init(struct link *link)
 
 void link_close(struct link *link)
 {
-	const int fds[] = {link->sock, link->sq_eventfd, link->cq_eventfd, link->arena_fd};
+	const int fds[] = { link->sock, link->sq_eventfd, link->cq_eventfd, link->arena_fd };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
@@ -41,7 +47,7 @@ void link_close(struct link *link)
 bool link_lost(const struct link *link)
 {
 	/* POLLHUP and POLLERR are always reported; replies waiting to be read are of no interest. */
-	struct pollfd pfd = {.fd = link->sock, .events = 0};
+	struct pollfd pfd = { .fd = link->sock, .events = 0 };
 
 	if (ring_load_acquire(&link->ring->agent_state) == OOO_AGENT_DROPPED)
 		return true;
@@ -51,10 +57,10 @@ bool link_lost(const struct link *link)
 static int open_socket(struct link *link, const struct link_options *opts, char *why,
 		       size_t why_bytes)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	/* For connect, when the agent's backlog is full, and for send. */
-	struct timeval timeout = {.tv_sec = opts->timeout_ms / 1000,
-				  .tv_usec = (suseconds_t)(opts->timeout_ms % 1000) * 1000};
+	struct timeval timeout = { .tv_sec = opts->timeout_ms / 1000,
+				   .tv_usec = (suseconds_t)(opts->timeout_ms % 1000) * 1000 };
 	int rc;
 
 	_Static_assert(sizeof(addr.sun_path) >= sizeof(opts->socket_path), "the path fits");
@@ -187,11 +193,11 @@ static int take_welcome(struct link *link, const struct ooo_msg_welcome *w,
 
 int link_open(struct link *link, const struct link_options *opts, char *why, size_t why_bytes)
 {
-	struct ooo_msg_hello hello = {.msg.type = OOO_MSG_HELLO,
-				      .features = OOO_FEATURE_CANCEL,
-				      .sq_entries = opts->sq_entries,
-				      .cq_entries = 2 * opts->sq_entries,
-				      .arena_bytes = opts->arena_bytes};
+	struct ooo_msg_hello hello = { .msg.type = OOO_MSG_HELLO,
+				       .features = OOO_FEATURE_CANCEL,
+				       .sq_entries = opts->sq_entries,
+				       .cq_entries = 2 * opts->sq_entries,
+				       .arena_bytes = opts->arena_bytes };
 	int fds[NR_WELCOME_FDS];
 	union reply reply;
 	int rc;

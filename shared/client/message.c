@@ -79,8 +79,8 @@ static int send_message(int sock, const struct ooo_msg *msg, int fd)
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov = {.iov_base = (void *)msg, .iov_len = msg->bytes};
-	struct msghdr head = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct iovec iov = { .iov_base = (void *)msg, .iov_len = msg->bytes };
+	struct msghdr head = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	if (fd >= 0) {
@@ -106,7 +106,7 @@ static int send_message(int sock, const struct ooo_msg *msg, int fd)
 /* Wait until there is something to read; deadline_ns 0: for ever. */
 static int wait_readable(int sock, uint64_t deadline_ns)
 {
-	struct pollfd pfd = {.fd = sock, .events = POLLIN};
+	struct pollfd pfd = { .fd = sock, .events = POLLIN };
 
 	for (;;) {
 		struct timespec ts, *left = NULL;
@@ -160,11 +160,11 @@ static ssize_t receive_message(int sock, union reply *reply, int *fds, int *nr_f
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(MAX_FDS * sizeof(int))];
 	} control;
-	struct iovec iov = {.iov_base = reply, .iov_len = sizeof(*reply)};
-	struct msghdr head = {.msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.buf,
-			      .msg_controllen = sizeof(control.buf)};
+	struct iovec iov = { .iov_base = reply, .iov_len = sizeof(*reply) };
+	struct msghdr head = { .msg_iov = &iov,
+			       .msg_iovlen = 1,
+			       .msg_control = control.buf,
+			       .msg_controllen = sizeof(control.buf) };
 	ssize_t n;
 	int rc;
 
@@ -204,7 +204,8 @@ static int check_reply(union reply *reply, ssize_t n, uint16_t want, char *why, 
 	/* A refusal may come as the plain DONE whatever was asked. */
 	if ((msg->type != want && !(msg->type == OOO_MSG_DONE && msg->status)) ||
 	    msg->bytes != (size_t)n || (size_t)n != message_bytes(msg->type)) {
-		snprintf(why, why_bytes, "the agent answered with a malformed message (type %u, %zd bytes)",
+		snprintf(why, why_bytes,
+			 "the agent answered with a malformed message (type %u, %zd bytes)",
 			 msg->type, n);
 		return -EPROTO;
 	}

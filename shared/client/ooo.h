@@ -39,10 +39,10 @@ struct ooo_binding; /* inputs and outputs of a program, placed in the arena */
 /* ---- connection ------------------------------------------------------------------------------ */
 
 struct ooo_options {
-	size_t size;          /* sizeof(struct ooo_options), set by OOO_OPTIONS_INIT */
-	const char *socket;   /* NULL: $OOO_RUNTIME_DIR/agent.sock, else /run/ooo/agent.sock */
-	const char *name;     /* name shown to the operator; NULL: the program's name and pid */
-	uint32_t sq_entries;  /* submissions in flight at most; 0: 256. Rounded up to a power of two */
+	size_t size;        /* sizeof(struct ooo_options), set by OOO_OPTIONS_INIT */
+	const char *socket; /* NULL: $OOO_RUNTIME_DIR/agent.sock, else /run/ooo/agent.sock */
+	const char *name;   /* name shown to the operator; NULL: the program's name and pid */
+	uint32_t sq_entries; /* submissions in flight at most; 0: 256. Rounded up to a power of two */
 	uint64_t arena_bytes; /* for all bindings together; 0: 64 MiB. Pages count once touched */
 	uint32_t spin_us;     /* ooo_wait() spins this long before it sleeps; default 20 */
 	uint32_t timeout_ms;  /* for each exchange with the agent except load; 0: 5000 */
@@ -88,7 +88,7 @@ uint32_t ooo_tenant_id(const struct ooo_client *client);
 
 /* ---- declaring a program --------------------------------------------------------------------- */
 
-/* Start a program called name (printable ASCII, at most 31 bytes; longer is cut). NULL: no memory. */
+/* Start a program called name (printable ASCII, cut after 31 bytes). NULL: no memory. */
 struct ooo_builder *ooo_builder_new(const char *name);
 void ooo_builder_free(struct ooo_builder *b);
 
@@ -113,7 +113,7 @@ int ooo_op1(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, 
 int ooo_op2(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, uint32_t x,
 	    uint32_t y);
 
-/* Make tensor id the next output of the program. An input or a constant gets a copy. 0 or -errno. */
+/* Make tensor id the program's next output. An input or a constant gets a copy. 0 or -errno. */
 int ooo_output(struct ooo_builder *b, uint32_t id);
 
 /* The neutral attributes of op (stride 1, alpha 1, ...): start from these, then set fields. */
@@ -140,9 +140,10 @@ struct ooo_program_opts {
 };
 
 /*
- * Load the built program into the agent (compiles it; takes as long as it takes). The builder can be
- * freed afterwards, or grown and loaded again. opts may be NULL. -EINVAL: refused, ooo_error() names the step and the reason; -EDQUOT: over quota;
- * -ENOMEM: does not fit; -EOPNOTSUPP: the device cannot; -ECONNRESET: the agent went away.
+ * Load the built program into the agent (compiles it; takes as long as it takes). The builder can
+ * be freed afterwards, or grown and loaded again. opts may be NULL. -EINVAL: refused, ooo_error()
+ * names the step and the reason; -EDQUOT: over quota; -ENOMEM: does not fit; -EOPNOTSUPP: the
+ * device cannot; -ECONNRESET: the agent went away.
  */
 int ooo_load(struct ooo_client *client, const struct ooo_builder *b,
 	     const struct ooo_program_opts *opts, struct ooo_program **out);
@@ -220,8 +221,8 @@ struct ooo_completion {
 int ooo_poll(struct ooo_client *client, struct ooo_completion *done, int max);
 
 /*
- * Like ooo_poll(), but waits for at least one: spins spin_us, then sleeps. timeout_ns < 0: for ever.
- * 0 on time-out, -ENOENT: nothing is in flight and nothing can come, -EINTR: a signal.
+ * Like ooo_poll(), but waits for at least one: spins spin_us, then sleeps. timeout_ns < 0: for
+ * ever. 0 on time-out, -ENOENT: nothing is in flight and nothing can come, -EINTR: a signal.
  */
 int ooo_wait(struct ooo_client *client, struct ooo_completion *done, int max, int64_t timeout_ns);
 

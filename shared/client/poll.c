@@ -62,11 +62,12 @@ bool client_look(struct ooo_client *client)
 
 void client_disarm(struct ooo_client *client)
 {
-	uint64_t count;
+	char wakeups[256]; /* more than the agent leaves unread */
 	ssize_t n;
 
 	ring_store_relaxed(&client->link.ring->tenant_flags, 0);
-	n = read(client->link.cq_eventfd, &count, sizeof(count)); /* -EAGAIN: it was not written */
+	n = read(client->link.cq_eventfd, wakeups,
+		 sizeof(wakeups)); /* -EAGAIN: it was not written */
 	(void)n;
 	client->pol.armed = false;
 }
@@ -100,7 +101,7 @@ static bool take(struct ooo_client *c, const struct ooo_cqe *cqe, uint32_t nr,
 	if (index >= c->nr_entries)
 		return false;
 	entry = &c->entries[index];
-	if (!(gen & 1) || ring_load_relaxed(&entry->gen) != gen)
+	if (!(gen & 1) || ring_load_acquire(&entry->gen) != gen)
 		return false;
 	*done = (struct ooo_completion){
 		.cookie = entry->cookie,
@@ -168,11 +169,11 @@ static int reap_lost(struct ooo_client *c, struct ooo_completion *done, int max)
 	for (; n < max && *i < c->nr_entries; ++*i) {
 		const struct entry *entry = &c->entries[*i];
 
-		if (!(ring_load_relaxed(&entry->gen) & 1))
+		if (!(ring_load_acquire(&entry->gen) & 1))
 			continue;
-		done[n] = (struct ooo_completion){.cookie = entry->cookie,
-						  .status = status,
-						  .submit_ns = entry->submit_ns};
+		done[n] = (struct ooo_completion){ .cookie = entry->cookie,
+						   .status = status,
+						   .submit_ns = entry->submit_ns };
 		retire(c, *i, (uint32_t)n++);
 	}
 	give_back(c, (uint32_t)n);

@@ -13,9 +13,9 @@
 
 int client_send_load(struct ooo_client *client, struct link *link, struct ooo_program *program)
 {
-	struct ooo_msg_load req = {.msg.type = OOO_MSG_LOAD,
-				   .program_bytes = program->bytes,
-				   .precision = program->precision};
+	struct ooo_msg_load req = { .msg.type = OOO_MSG_LOAD,
+				    .program_bytes = program->bytes,
+				    .precision = program->precision };
 	struct ooo_program_info *info = &program->info;
 	char what[OOO_NAME_BYTES + 32];
 	union reply reply;
@@ -47,7 +47,8 @@ static int read_program_opts(struct ooo_client *client, const struct ooo_program
 				   "load: ooo_program_opts.size is %zu, it must be sizeof (%zu)",
 				   opts->size, sizeof(*opts));
 	if ((uint32_t)opts->precision >= OOO_DTYPE_LIMIT)
-		return client_fail(client, -EINVAL, "load: there is no element type %u to compute in",
+		return client_fail(client, -EINVAL,
+				   "load: there is no element type %u to compute in",
 				   (unsigned)opts->precision);
 	*precision = opts->precision;
 	return 0;
@@ -123,7 +124,7 @@ int client_send_drop(struct ooo_client *client, uint16_t type, uint32_t program,
 		     const char *what)
 {
 	uint64_t end_ns = ooo_now_ns() + client->opts.timeout_ms * UINT64_C(1000000);
-	struct ooo_msg_unbind req = {.program = program, .binding = binding};
+	struct ooo_msg_unbind req = { .program = program, .binding = binding };
 	union reply reply;
 	int rc;
 
@@ -134,7 +135,7 @@ int client_send_drop(struct ooo_client *client, uint16_t type, uint32_t program,
 		/* Nothing is in flight, for its completions are here: the agent is just behind. */
 		if (rc != -EBUSY || ooo_now_ns() >= end_ns)
 			break;
-		nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+		nanosleep(&(struct timespec){ .tv_nsec = RETRY_NS }, NULL);
 	}
 	/* What an agent that is gone, or that took an earlier try, does not have any more is gone. */
 	return rc == -ECONNRESET || rc == -EPROTO || rc == -ENOENT ? 0 : rc;
@@ -149,7 +150,8 @@ int ooo_unload(struct ooo_program *program)
 	snprintf(what, sizeof(what), "unload program '%s'", program->name);
 	for (const struct ooo_binding *b = program->bindings; b; b = b->next)
 		if (client_binding_inflight(b))
-			return client_fail(client, -EBUSY, "%s: requests of it are in flight", what);
+			return client_fail(client, -EBUSY, "%s: requests of it are in flight",
+					   what);
 	rc = client_send_drop(client, OOO_MSG_UNLOAD, program->info.id, 0, what);
 	if (rc)
 		return rc;

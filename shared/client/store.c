@@ -190,7 +190,7 @@ int client_store_add(struct store *store, const char *name, const void *data, ui
 	rc = append(store, name, data, nbytes, off);
 	if (rc)
 		return rc;
-	store->slots[at] = (struct store_slot){.hash = hash, .off = *off, .bytes = nbytes};
+	store->slots[at] = (struct store_slot){ .hash = hash, .off = *off, .bytes = nbytes };
 	store->nr_used++;
 	return 0;
 }

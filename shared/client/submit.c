@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Submissions and cancels: any number of threads, one small lock. A submission takes an entry of the
- * in-flight table and a slot of the submission queue, and publishes the queue's tail at once, so
- * that the agent can start while the tenant prepares the next one.
+ * Submissions and cancels: any number of threads, one small lock. A submission takes an entry of
+ * the in-flight table and a slot of the submission queue, and publishes the queue's tail at once,
+ * so that the agent can start while the tenant prepares the next one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -107,7 +107,8 @@ static int submit_locked(struct ooo_binding *binding, uint64_t deadline_ns, uint
 	entry->cookie = cookie;
 	entry->submit_ns = now_ns;
 	entry->binding = binding;
-	ring_store_relaxed(&entry->gen, gen);
+	/* Pairs with the poller's acquire, so that no agent's word is needed for what is in here. */
+	ring_store_release(&entry->gen, gen);
 	ring_store_relaxed(&binding->nr_submitted, binding->nr_submitted + 1);
 	ring_store_relaxed(&c->sub.nr_submitted, c->sub.nr_submitted + 1);
 	*next_slot(c) = (struct ooo_sqe){
@@ -158,9 +159,9 @@ static int cancel_locked(struct ooo_client *c, uint64_t cookie)
 			return -EAGAIN; /* the next call goes on from here */
 		entry->cancel_gen = gen;
 		c->sub.nr_cancels++;
-		*next_slot(c) = (struct ooo_sqe){.op = OOO_SQE_CANCEL,
-						 .cookie = (uint64_t)gen << 32 | i,
-						 .submit_ns = ooo_now_ns()};
+		*next_slot(c) = (struct ooo_sqe){ .op = OOO_SQE_CANCEL,
+						  .cookie = (uint64_t)gen << 32 | i,
+						  .submit_ns = ooo_now_ns() };
 		publish(c);
 	}
 	return 0;

@@ -46,8 +46,8 @@ static int spin_until(struct ooo_client *client, struct ooo_completion *done, in
 static int sleep_until(const struct ooo_client *client, uint64_t end_ns)
 {
 	struct pollfd pfds[] = {
-		{.fd = client->link.cq_eventfd, .events = POLLIN},
-		{.fd = client->link.sock, .events = 0}, /* hang-up is reported all the same */
+		{ .fd = client->link.cq_eventfd, .events = POLLIN },
+		{ .fd = client->link.sock, .events = 0 }, /* hang-up is reported all the same */
 	};
 	struct timespec ts, *left = NULL;
 
