@@ -150,9 +150,9 @@ void conn_reply(struct door_tenant *c, const union reply_msg *reply)
 	int err = 0;
 
 	if (!c->gone && c->tenant_fds[0] >= 0)
-		err = answer_send(c->sock, reply, c->tenant_fds, TENANT_NR_FDS);
+		err = door_reply_send(c->sock, reply, c->tenant_fds, TENANT_NR_FDS);
 	else if (!c->gone)
-		err = answer_send(c->sock, reply, NULL, 0);
+		err = door_reply_send(c->sock, reply, NULL, 0);
 	tenant_close_fds(c->tenant_fds);
 	if (err) {
 		log_tenant(LOG_LEVEL_WARN, "pid %d, uid %u: disconnected: %s", (int)c->peer.pid,
@@ -172,7 +172,7 @@ void conn_refuse(struct door_tenant *c, enum ooo_status status, const char *why)
 
 	log_tenant(LOG_LEVEL_DEBUG, "pid %d, uid %u: refused: %s", (int)c->peer.pid, c->peer.uid,
 		   why);
-	answer_init(&reply, c->req.msg.type, status, why);
+	door_reply_init(&reply, c->req.msg.type, status, why);
 	conn_reply(c, &reply);
 }
 
@@ -182,10 +182,10 @@ void conn_reject(struct door_tenant *c, enum ooo_status status, const char *why)
 
 	log_tenant(LOG_LEVEL_WARN, "pid %d, uid %u: connection closed: %s", (int)c->peer.pid,
 		   c->peer.uid, why);
-	answer_init(&reply, c->req.msg.type, status, why);
+	door_reply_init(&reply, c->req.msg.type, status, why);
 	tenant_close_fds(c->tenant_fds);
 	if (!c->gone)
-		answer_send(c->sock, &reply, NULL, 0); /* it is closed whether that arrives or not */
+		door_reply_send(c->sock, &reply, NULL, 0); /* it is closed whether that arrives or not */
 	conn_leave(c);
 }
 

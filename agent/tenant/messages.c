@@ -306,7 +306,7 @@ enum ooo_status bind_check(const struct ooo_msg_bind *bind, const struct program
 	return OOO_OK;
 }
 
-void answer_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
+void door_reply_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
 		const char *text)
 {
 	const struct request_kind *kind = find_kind(request_type);
@@ -321,7 +321,7 @@ void answer_init(union reply_msg *reply, uint16_t request_type, enum ooo_status 
 		snprintf((char *)reply + kind->text_off, OOO_TEXT_BYTES, "%s", text);
 }
 
-int answer_send(int sock, const union reply_msg *reply, const int *fds, unsigned nr_fds)
+int door_reply_send(int sock, const union reply_msg *reply, const int *fds, unsigned nr_fds)
 {
 	union {
 		struct cmsghdr align;

@@ -67,9 +67,9 @@ enum ooo_status bind_check(const struct ooo_msg_bind *bind, const struct program
 			   uint64_t arena_bytes, void *io[OOO_MAX_IO], char *why, size_t why_bytes);
 
 /* Start the reply to a request of this type (unknown types: DONE); the rest is zero. */
-void answer_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
+void door_reply_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
 		const char *text);
 /* Send without blocking, with descriptors. 0 or -errno: the tenant does not read, or is gone. */
-int answer_send(int sock, const union reply_msg *reply, const int *fds, unsigned nr_fds);
+int door_reply_send(int sock, const union reply_msg *reply, const int *fds, unsigned nr_fds);
 
 #endif

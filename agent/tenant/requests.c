@@ -74,7 +74,7 @@ static void send_welcome(struct door_tenant *c)
 	struct ooo_msg_welcome *w;
 	union reply_msg reply;
 
-	answer_init(&reply, OOO_MSG_HELLO, OOO_OK, NULL);
+	door_reply_init(&reply, OOO_MSG_HELLO, OOO_OK, NULL);
 	w = &reply.welcome;
 	w->tenant = t->id;
 	w->features = c->req.hello.features & OOO_FEATURE_CANCEL;
@@ -166,7 +166,7 @@ static void load_added(struct door_tenant *c)
 	}
 	log_tenant(LOG_LEVEL_DEBUG, "tenant %u \"%s\": program %u \"%s\" loaded: %u steps",
 		   c->tenant->id, c->tenant->name, c->index, p->name, p->nr_steps);
-	answer_init(&reply, OOO_MSG_LOAD, OOO_OK, NULL);
+	door_reply_init(&reply, OOO_MSG_LOAD, OOO_OK, NULL);
 	l = &reply.loaded;
 	l->program = c->index;
 	l->nr_steps = p->nr_steps;
@@ -246,7 +246,7 @@ static void reply_done(struct door_tenant *c)
 {
 	union reply_msg reply;
 
-	answer_init(&reply, c->req.msg.type, OOO_OK, NULL);
+	door_reply_init(&reply, c->req.msg.type, OOO_OK, NULL);
 	conn_reply(c, &reply);
 }
 
@@ -301,7 +301,7 @@ static void bind_added(struct door_tenant *c)
 	}
 	p->bindings_used[c->index / 64] |= 1ull << (c->index % 64);
 	registry_add_bindings(c->door->config.registry, &c->entry, p->inst->id, 1);
-	answer_init(&reply, OOO_MSG_BIND, OOO_OK, NULL);
+	door_reply_init(&reply, OOO_MSG_BIND, OOO_OK, NULL);
 	reply.bound.binding = c->index;
 	conn_reply(c, &reply);
 }
@@ -397,7 +397,7 @@ void request_stats(struct door_tenant *c)
 	struct ooo_msg_stats_reply *r;
 	union reply_msg reply;
 
-	answer_init(&reply, OOO_MSG_STATS, OOO_OK, NULL);
+	door_reply_init(&reply, OOO_MSG_STATS, OOO_OK, NULL);
 	r = &reply.stats;
 	r->submitted = stat_read(&s->submitted);
 	r->completed = stat_read(&s->completed);

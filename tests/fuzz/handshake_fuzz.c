@@ -79,7 +79,7 @@ static void one_message(const struct received *r, bool *greeted)
 	enum ooo_status status = message_check(r, *greeted, why, sizeof(why));
 	union reply_msg reply;
 
-	answer_init(&reply, r->req.msg.type, status, why);
+	door_reply_init(&reply, r->req.msg.type, status, why);
 	require(reply.msg.bytes >= sizeof(struct ooo_msg) && reply.msg.bytes <= sizeof(reply));
 	if (status != OOO_OK) {
 		require(status == OOO_BAD_MESSAGE || status == OOO_VERSION);

@@ -364,15 +364,15 @@ static void test_reply(void **state)
 
 	memset(longer, 'x', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
-	answer_init(&reply, OOO_MSG_HELLO, OOO_QUOTA, longer);
+	door_reply_init(&reply, OOO_MSG_HELLO, OOO_QUOTA, longer);
 	assert_int_equal(reply.msg.type, OOO_MSG_WELCOME);
 	assert_int_equal(reply.msg.bytes, sizeof(struct ooo_msg_welcome));
 	assert_int_equal(reply.msg.status, OOO_QUOTA);
 	assert_int_equal(strlen(reply.welcome.text), OOO_TEXT_BYTES - 1);
-	answer_init(&reply, 999, OOO_BAD_MESSAGE, "what");
+	door_reply_init(&reply, 999, OOO_BAD_MESSAGE, "what");
 	assert_int_equal(reply.msg.type, OOO_MSG_DONE);
 	assert_string_equal(reply.done.text, "what");
-	answer_init(&reply, OOO_MSG_STATS, OOO_BAD_MESSAGE, "has no room for text");
+	door_reply_init(&reply, OOO_MSG_STATS, OOO_BAD_MESSAGE, "has no room for text");
 	assert_int_equal(reply.msg.type, OOO_MSG_STATS_REPLY);
 	assert_int_equal(reply.stats.submitted, 0);
 }
