@@ -25,6 +25,22 @@ __attribute__((format(printf, 3, 4))) static int fail(struct ooo_builder *b, int
 	return rc;
 }
 
+/*
+ * id names no tensor. Often it is what a call before this one returned when it failed: then its
+ * reason is the one that helps, and it is kept.
+ */
+static int no_tensor(struct ooo_builder *b, const char *what, uint32_t id)
+{
+	char before[CLIENT_ERROR_BYTES / 2];
+
+	if ((int32_t)id >= 0)
+		return fail(b, -EINVAL, "%s: there is no tensor %u (of %u)", what, id,
+			    b->nr_tensors);
+	snprintf(before, sizeof(before), "%.*s", (int)sizeof(before) - 1,
+		 b->error[0] ? b->error : strerror(-(int32_t)id));
+	return fail(b, -EINVAL, "%s: no tensor, for its call failed: %s", what, before);
+}
+
 static int no_memory(struct ooo_builder *b)
 {
 	return fail(b, -ENOMEM, "program '%s': out of memory", b->name);
@@ -203,12 +219,15 @@ static int find_operands(struct ooo_builder *b, const char *what, const uint32_t
 			 const struct shape **shapes)
 {
 	for (int i = 0; i < nr_in; i++) {
+		char operand[96];
+
 		shapes[i] = NULL;
 		if (in[i] == OOO_NONE)
 			continue;
-		if (in[i] >= b->nr_tensors)
-			return fail(b, -EINVAL, "%s: operand %d: there is no tensor %d (of %u)",
-				    what, i, (int)in[i], b->nr_tensors);
+		if (in[i] >= b->nr_tensors) {
+			snprintf(operand, sizeof(operand), "%s: operand %d", what, i);
+			return no_tensor(b, operand, in[i]);
+		}
 		shapes[i] = &b->tensors[in[i]].shape;
 	}
 	return 0;
@@ -302,12 +321,13 @@ int ooo_op2(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, 
 int ooo_output(struct ooo_builder *b, uint32_t id)
 {
 	int rc = check_io(b);
+	char what[32];
 
 	if (rc)
 		return rc;
+	snprintf(what, sizeof(what), "output %u", b->nr_outputs);
 	if (id >= b->nr_tensors)
-		return fail(b, -EINVAL, "output %u: there is no tensor %d (of %u)", b->nr_outputs,
-			    (int)id, b->nr_tensors);
+		return no_tensor(b, what, id);
 	if (b->tensors[id].role != OOO_ROLE_TEMP) {
 		rc = ooo_op1(b, OOO_OP_IDENTITY, NULL, id);
 		if (rc < 0)
@@ -332,4 +352,20 @@ int ooo_tensor(const struct ooo_builder *b, uint32_t id, enum ooo_dtype *dtype, 
 	*rank = shape->rank;
 	memcpy(dims, shape->dims, sizeof(shape->dims));
 	return 0;
+}
+
+uint64_t ooo_builder_arena_bytes(const struct ooo_builder *b, uint32_t n)
+{
+	uint64_t one = 0, bytes, all;
+
+	for (uint32_t i = 0; i < b->nr_tensors; i++) {
+		const struct tensor_decl *t = &b->tensors[i];
+
+		if ((t->role == OOO_ROLE_INPUT || t->role == OOO_ROLE_OUTPUT) &&
+		    !shape_bytes(&t->shape, &bytes))
+			one += (bytes + OOO_BUFFER_ALIGN - 1) / OOO_BUFFER_ALIGN * OOO_BUFFER_ALIGN;
+	}
+	if (__builtin_mul_overflow(one, n, &all))
+		return UINT64_MAX;
+	return all ? all : OOO_BUFFER_ALIGN;
 }
