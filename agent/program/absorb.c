@@ -240,7 +240,9 @@ static bool can_change(const struct graph *g, const struct step *s, const struct
 /* 1: changed, 0: not possible, -ENOMEM. The step is as it was unless 1. */
 static int apply(struct graph *g, struct step *s, const struct affine *a)
 {
-	bool matmul = s->klass == CLASS_MATMUL, by_alpha = matmul && is_uniform(a), ok = true;
+	bool matmul = s->klass == CLASS_MATMUL, ok = true;
+	/* As alpha, if the device can then put it into weights that it packs anyway. */
+	bool by_alpha = matmul && is_uniform(a) && (!a->scales || tensor_is_const(g->p, s->in[1]));
 	struct change c = { s->in[1], step_in(s, 2), s->attr.alpha, s->attr.beta };
 	uint32_t in[3];
 
