@@ -365,7 +365,7 @@ uint64_t ooo_builder_arena_bytes(const struct ooo_builder *b, uint32_t n)
 		    !shape_bytes(&t->shape, &bytes))
 			one += (bytes + OOO_BUFFER_ALIGN - 1) / OOO_BUFFER_ALIGN * OOO_BUFFER_ALIGN;
 	}
-	if (__builtin_mul_overflow(one, n, &all))
-		return UINT64_MAX;
-	return all ? all : OOO_BUFFER_ALIGN;
+	if (!one) /* a binding of nothing takes a line all the same */
+		one = OOO_BUFFER_ALIGN;
+	return __builtin_mul_overflow(one, n, &all) ? UINT64_MAX : all;
 }

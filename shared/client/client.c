@@ -13,7 +13,7 @@
 #include "shared/abi/ring_sync.h"
 #include "shared/client/internal.h"
 
-#define DEFAULT_SOCKET_DIR  "/run/ooo"
+#define DEFAULT_SOCKET      "/run/ooo/agent.sock"
 #define DEFAULT_SQ_ENTRIES  256
 #define DEFAULT_ARENA_BYTES (UINT64_C(64) << 20)
 #define DEFAULT_TIMEOUT_MS  5000
@@ -83,12 +83,21 @@ static int read_name(const char *name, char *to, char *why, size_t why_bytes)
 static int read_socket(const char *path, char *to, size_t to_bytes, char *why, size_t why_bytes)
 {
 	const char *dir = secure_getenv("OOO_RUNTIME_DIR");
+	const char *own = secure_getenv("XDG_RUNTIME_DIR");
 	int n;
 
 	if (path)
 		n = snprintf(to, to_bytes, "%s", path);
+	else if (dir && *dir)
+		n = snprintf(to, to_bytes, "%s/agent.sock", dir);
 	else
-		n = snprintf(to, to_bytes, "%s/agent.sock", dir && *dir ? dir : DEFAULT_SOCKET_DIR);
+		n = snprintf(to, to_bytes, "%s", DEFAULT_SOCKET);
+	/* No agent of the machine's: perhaps this user runs one of his own. */
+	if (!path && !(dir && *dir) && own && *own && access(to, F_OK)) {
+		n = snprintf(to, to_bytes, "%s/ooo/agent.sock", own);
+		if (n < 0 || (size_t)n >= to_bytes || access(to, F_OK))
+			n = snprintf(to, to_bytes, "%s", DEFAULT_SOCKET);
+	}
 	if (n > 0 && (size_t)n < to_bytes)
 		return 0;
 	snprintf(why, why_bytes, "the agent's socket has a path of %d bytes: 1 to %zu are possible",
@@ -127,7 +136,7 @@ static struct ooo_client *client_new(void)
 	if (!client)
 		return NULL;
 	memset(client, 0, sizeof(*client));
-	link_init(&client->link);
+	client_link_init(&client->link);
 	client->epoll_fd = -1;
 	client->arena.base = MAP_FAILED;
 	pthread_mutex_init(&client->lock, NULL);
@@ -138,7 +147,7 @@ static void client_free(struct ooo_client *client)
 {
 	while (client->programs)
 		client_program_free(client->programs);
-	link_close(&client->link);
+	client_link_close(&client->link);
 	if (client->epoll_fd >= 0)
 		close(client->epoll_fd);
 	if (client->arena.base != MAP_FAILED)
@@ -191,7 +200,7 @@ void client_unwatch(int epoll_fd, const struct link *link)
 
 static int client_open(struct ooo_client *client, char *why, size_t why_bytes)
 {
-	int rc = link_open(&client->link, &client->opts, why, why_bytes);
+	int rc = client_link_open(&client->link, &client->opts, why, why_bytes);
 
 	if (rc)
 		/* A draining agent is no agent for who comes now. */

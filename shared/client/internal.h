@@ -62,11 +62,12 @@ union reply {
 	struct ooo_msg_stats_reply stats;
 };
 
-void link_init(struct link *link);
-int link_open(struct link *link, const struct link_options *opts, char *why, size_t why_bytes);
-void link_close(struct link *link);
+void client_link_init(struct link *link);
+int client_link_open(struct link *link, const struct link_options *opts, char *why,
+		     size_t why_bytes);
+void client_link_close(struct link *link);
 /* The agent closed the connection, or says in the ring that it dropped this tenant. */
-bool link_lost(const struct link *link);
+bool client_link_lost(const struct link *link);
 
 /*
  * Send req (its header is filled here, bytes and type apart) with fd (or -1), and take the reply of

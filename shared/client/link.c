@@ -23,7 +23,7 @@ enum welcome_fd {
 	NR_WELCOME_FDS
 };
 
-void link_init(struct link *link)
+void client_link_init(struct link *link)
 {
 	memset(link, 0, sizeof(*link));
 	link->sock = -1;
@@ -32,7 +32,7 @@ void link_init(struct link *link)
 	link->arena_fd = -1;
 }
 
-void link_close(struct link *link)
+void client_link_close(struct link *link)
 {
 	const int fds[] = { link->sock, link->sq_eventfd, link->cq_eventfd, link->arena_fd };
 
@@ -41,10 +41,10 @@ void link_close(struct link *link)
 			close(fds[i]);
 	if (link->ring)
 		munmap(link->ring, link->ring_bytes);
-	link_init(link);
+	client_link_init(link);
 }
 
-bool link_lost(const struct link *link)
+bool client_link_lost(const struct link *link)
 {
 	/* POLLHUP and POLLERR are always reported; replies waiting to be read are of no interest. */
 	struct pollfd pfd = { .fd = link->sock, .events = 0 };
@@ -191,7 +191,8 @@ static int take_welcome(struct link *link, const struct ooo_msg_welcome *w,
 	return 0;
 }
 
-int link_open(struct link *link, const struct link_options *opts, char *why, size_t why_bytes)
+int client_link_open(struct link *link, const struct link_options *opts, char *why,
+		     size_t why_bytes)
 {
 	struct ooo_msg_hello hello = { .msg.type = OOO_MSG_HELLO,
 				       .features = OOO_FEATURE_CANCEL,
@@ -202,7 +203,7 @@ int link_open(struct link *link, const struct link_options *opts, char *why, siz
 	union reply reply;
 	int rc;
 
-	link_init(link);
+	client_link_init(link);
 	rc = open_socket(link, opts, why, why_bytes);
 	if (rc)
 		goto fail;
@@ -215,6 +216,6 @@ int link_open(struct link *link, const struct link_options *opts, char *why, siz
 		goto fail;
 	return 0;
 fail:
-	link_close(link);
+	client_link_close(link);
 	return rc;
 }

@@ -40,7 +40,7 @@ struct ooo_binding; /* inputs and outputs of a program, placed in the arena */
 
 struct ooo_options {
 	size_t size;        /* sizeof(struct ooo_options), set by OOO_OPTIONS_INIT */
-	const char *socket; /* NULL: $OOO_RUNTIME_DIR/agent.sock, else /run/ooo/agent.sock */
+	const char *socket; /* NULL: in $OOO_RUNTIME_DIR, /run/ooo or $XDG_RUNTIME_DIR/ooo */
 	const char *name;   /* name shown to the operator; NULL: the program's name and pid */
 	uint32_t sq_entries; /* submissions in flight at most; 0: 256. Rounded up to a power of two */
 	uint64_t arena_bytes; /* for all bindings together; 0: 64 MiB. Pages count once touched */

@@ -54,7 +54,7 @@ bool client_look(struct ooo_client *client)
 	if (client_is_gone(client))
 		return true;
 	client->pol.looked_ns = coarse_ns();
-	if (!link_lost(&client->link))
+	if (!client_link_lost(&client->link))
 		return false;
 	client_mark_gone(client);
 	return true;

@@ -75,7 +75,7 @@ static int commit(struct ooo_client *client, struct link *fresh)
 	}
 	/* By hand: an agent that dropped us may still hold the eventfd, which keeps it watched. */
 	client_unwatch(client->epoll_fd, &old);
-	link_close(&old);
+	client_link_close(&old);
 	return 0;
 }
 
@@ -91,7 +91,7 @@ int ooo_reconnect(struct ooo_client *client)
 		return client_fail(client, -EBUSY,
 				   "reconnect: %u completions are unread: poll until it returns 0",
 				   ooo_inflight(client));
-	rc = link_open(&fresh, &client->opts, why, sizeof(why));
+	rc = client_link_open(&fresh, &client->opts, why, sizeof(why));
 	if (rc) {
 		client_fail(client, rc, "reconnect: %s", why);
 		return rc == -EAGAIN ? -ECONNREFUSED : rc;
@@ -106,6 +106,6 @@ int ooo_reconnect(struct ooo_client *client)
 		return 0;
 	client_fail(client, rc, "reconnect: %s", strerror(-rc));
 fail:
-	link_close(&fresh);
+	client_link_close(&fresh);
 	return rc;
 }

@@ -298,7 +298,11 @@ static void test_errors(void **state)
 	expect_error(b, ooo_op(b, OOO_OP_RELU, NULL, in, -1, out, 1), "-1 operands");
 	expect_error(b, ooo_op(b, OOO_OP_RELU, NULL, in, 1, out, 2), "2 outputs");
 	expect_error(b, ooo_op1(b, OOO_OP_RELU, NULL, 77), "no tensor 77");
-	expect_error(b, ooo_op1(b, OOO_OP_RELU, NULL, (uint32_t)-EINVAL), "no tensor -22");
+	/* what failed first is what is said */
+	expect_error(b, ooo_op1(b, OOO_OP_RELU, NULL, (uint32_t)ooo_input(b, OOO_FP32, -1, wide)),
+		     "Relu (operator 0): operand 0: no tensor, for its call failed: input 1: rank");
+	expect_error(b, ooo_output(b, (uint32_t)ooo_op1(b, OOO_OP_RELU, NULL, 77)),
+		     "output 0: no tensor, for its call failed: Relu (operator 0): operand 0");
 	expect_error(b, ooo_op2(b, OOO_OP_MATMUL, NULL, x, x), "MatMul (operator 0)");
 	expect_error(b, ooo_output(b, 5), "no tensor 5");
 	/* nothing of all that stuck */
@@ -344,6 +348,9 @@ static void test_query(void **state)
 	assert_int_equal(rank, 2);
 	assert_int_equal(dims[0] * 100 + dims[1], 305);
 	assert_int_equal(ooo_tensor(b, 1, &dtype, &rank, dims), -EINVAL);
+	assert_int_equal(ooo_builder_arena_bytes(b, 3), 3 * 64);
+	assert_int_equal(ooo_output(b, (uint32_t)x), 0);
+	assert_int_equal(ooo_builder_arena_bytes(b, 3), 6 * 64);
 	assert_int_equal(ooo_dtype_bytes(OOO_BF16), 2);
 	assert_int_equal(ooo_dtype_bytes((enum ooo_dtype)77), 0);
 	assert_string_equal(ooo_dtype_name(OOO_FP32), "fp32");

@@ -118,6 +118,25 @@ static void test_defaults(void **state)
 	unsetenv("OOO_RUNTIME_DIR");
 }
 
+/* A user's own agent is found where there is none of the machine's. */
+static void test_own_agent(void **state)
+{
+	struct ooo_client *client;
+	char link[80];
+
+	if (!access("/run/ooo/agent.sock", F_OK))
+		skip();
+	unsetenv("OOO_RUNTIME_DIR");
+	setenv("XDG_RUNTIME_DIR", agent->dir, 1);
+	expect_refusal(NULL, -ENOENT, "no agent at /run/ooo/agent.sock");
+	snprintf(link, sizeof(link), "%s/ooo", agent->dir);
+	assert_int_equal(symlink(".", link), 0);
+	assert_int_equal(ooo_connect(NULL, &client, NULL, 0), 0);
+	ooo_disconnect(client);
+	unlink(link);
+	unsetenv("XDG_RUNTIME_DIR");
+}
+
 static void test_rounding(void **state)
 {
 	struct ooo_client *client = fake_connect(agent, 100, 5000);
@@ -348,6 +367,7 @@ int main(void)
 		TEST(test_options),
 		TEST(test_options_size),
 		TEST(test_defaults),
+		TEST(test_own_agent),
 		TEST(test_rounding),
 		TEST(test_no_agent),
 		TEST(test_hello_faults),

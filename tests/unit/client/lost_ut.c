@@ -312,11 +312,11 @@ static void test_reconnect_refused(void **state)
 	fake_kill(agent);
 	fake_start(agent);
 	assert_int_equal(ooo_wait(client, done, 16, -1), 1);
-	assert_int_equal(link_open(&fresh, &client->opts, why, sizeof(why)), 0);
+	assert_int_equal(client_link_open(&fresh, &client->opts, why, sizeof(why)), 0);
 	fake_put(&agent->refuse, OOO_BAD_PROGRAM);
 	assert_int_equal(client_send_load(client, &fresh, program), -EINVAL);
 	assert_string_equal(ooo_error(client), "load program 'relu': step 3 is beyond me");
-	link_close(&fresh);
+	client_link_close(&fresh);
 	assert_int_equal(ooo_reconnect(client), 0);
 	check_works();
 }
