@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/log.h"
 
 #include <errno.h>
@@ -15,11 +15,13 @@
 
 static enum log_level max_level = LOG_LEVEL_INFO;
 
+/* One for each level: a flood of connections must not hide who was dropped. */
 static struct {
-	pthread_mutex_t lock;
 	time_t second;
 	uint32_t lines, kept_back;
-} limit = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} limits[LOG_LEVEL_DEBUG + 1];
+
+static pthread_mutex_t limits_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void log_set_level(enum log_level level)
 {
@@ -62,26 +64,25 @@ void log_line(enum log_level level, const char *fmt, ...)
 }
 
 /* True if this second still has room; *kept_back: lines of earlier seconds that had none. */
-static bool take_token(uint32_t *kept_back)
+static bool take_token(enum log_level level, uint32_t *kept_back)
 {
 	struct timespec now;
 	bool room;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	*kept_back = 0;
-	pthread_mutex_lock(&limit.lock);
-	if (now.tv_sec != limit.second) {
-		limit.second = now.tv_sec;
-		limit.lines = 0;
-		*kept_back = limit.kept_back;
-		limit.kept_back = 0;
+	pthread_mutex_lock(&limits_lock);
+	if (now.tv_sec != limits[level].second) {
+		*kept_back = limits[level].kept_back;
+		limits[level].second = now.tv_sec;
+		limits[level].lines = limits[level].kept_back = 0;
 	}
-	room = limit.lines < TENANT_LINES_MAX;
+	room = limits[level].lines < TENANT_LINES_MAX;
 	if (room)
-		limit.lines++;
+		limits[level].lines++;
 	else
-		limit.kept_back++;
-	pthread_mutex_unlock(&limit.lock);
+		limits[level].kept_back++;
+	pthread_mutex_unlock(&limits_lock);
 	return room;
 }
 
@@ -90,7 +91,7 @@ void log_tenant(enum log_level level, const char *fmt, ...)
 	uint32_t kept_back;
 	va_list ap;
 
-	if (level > log_get_level() || !take_token(&kept_back))
+	if (level > log_get_level() || !take_token(level, &kept_back))
 		return;
 	if (kept_back)
 		log_warn("%u lines about tenants were kept back (more than %d a second)", kept_back,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Log lines on stderr, one event a line, one write(2) each: "ooo-agent: tenant 3 ...". Any thread.
- * What a tenant can cause goes through log_tenant(), which lets through a bounded number of lines a
- * second and says how many it kept back: a hostile tenant must not fill a disk.
+ * What a tenant can cause goes through log_tenant(), which lets through a bounded number of lines of
+ * each level a second and says how many it kept back: a hostile tenant must not fill a disk.
  */
 #ifndef OOO_AGENT_LOG_H
 #define OOO_AGENT_LOG_H

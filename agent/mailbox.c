@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two single-producer, single-consumer queues of pointers. A mail is in at most one of them and no
  * more than MAILBOX_ENTRIES are outstanding, so neither queue can overflow and only the door, when

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Start: options, the runtime folder, the device, then the threads from the inside out: dispatcher,
  * loader, control; the main thread becomes the door. The end is the same backwards, after the door

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One connection: its messages one by one, and its end, at whatever moment that comes. */
 #include "agent/tenant/connection.h"
 
@@ -154,12 +154,10 @@ void conn_reply(struct door_tenant *c, const union reply_msg *reply)
 	else if (!c->gone)
 		err = door_reply_send(c->sock, reply, NULL, 0);
 	tenant_close_fds(c->tenant_fds);
-	if (err) {
-		log_tenant(LOG_LEVEL_WARN, "pid %d, uid %u: disconnected: %s", (int)c->peer.pid,
-			   c->peer.uid,
-			   err == -EAGAIN ? "it does not read its replies" : strerror(-err));
-		conn_leave(c);
-	} else if (c->gone) {
+	if (err == -EAGAIN)
+		log_tenant(LOG_LEVEL_WARN, "pid %d, uid %u: it does not read its replies",
+			   (int)c->peer.pid, c->peer.uid);
+	if (err || c->gone) {
 		conn_leave(c);
 	} else {
 		watch(c, EPOLLIN | WATCH_ALWAYS);

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop. Sources of events: the listening socket, the connections, mail that is back from
  * the dispatcher, jobs that are back from the loader, what the control thread asks for, signals.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a tenant can ask for. Each request is a chain of stages: checks here, slow work in the
  * loader, then the dispatcher, then the reply. A tenant that hangs up in between changes nothing:

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tenant door's message parser: the input is a conversation. Each message is preceded by two
  * bytes: its length in bytes 0..511 and flags (descriptor, too many descriptors, truncated). What

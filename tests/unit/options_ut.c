@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's command line: defaults, every kind of value, and the words of each refusal. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The runtime folder: found, made, locked against a second agent, and cleaned of a dead one's socket. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The door from the tenant's side: what it answers, and what it survives. */
 #include "tests/unit/tenant/rig.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The mailbox: order, limits, wake-ups, and two threads (run it under TSan as well). */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Messages: what is let in, what is refused, and with which words. */
 #include <setjmp.h>
 #include <stdarg.h>

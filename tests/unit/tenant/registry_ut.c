@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The control thread's view: order, dumps that stop and go on, and what it may ask for. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Ring and arena: what is in them, and that the tenant's descriptor cannot change their size. */
 #include <setjmp.h>
 #include <stdarg.h>
