@@ -310,16 +310,20 @@ int onednn_load(struct onednn *o, const struct program *program, const struct st
 	return 0;
 }
 
-/* Plain rows of an image, channels last, into scratch. */
+/* Plain rows of images, channels last, into scratch. */
 static void gather_rows(const struct onednn_chunk *c, const float *in, float *scratch)
 {
 	int64_t plane = c->gather.height * c->gather.width, n = c->gather.rows * c->gather.width;
 	int64_t channels = c->gather.channels;
 	const float *from = in + c->gather.offset;
 
-	for (int64_t ch = 0; ch < channels; ch++) {
-		for (int64_t i = 0; i < n; i++)
-			scratch[i * channels + ch] = from[ch * plane + i];
+	for (int64_t image = 0; image < c->gather.images; image++) {
+		for (int64_t ch = 0; ch < channels; ch++) {
+			for (int64_t i = 0; i < n; i++)
+				scratch[i * channels + ch] = from[ch * plane + i];
+		}
+		from += channels * plane;
+		scratch += channels * n;
 	}
 }
 
@@ -330,7 +334,7 @@ void onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk, u
 	dnnl_exec_arg_t args[CHUNK_MAX_ARGS];
 
 	onednn_single_thread();
-	if (c->gather.needed)
+	if (c->gather.images)
 		gather_rows(c, in[0], scratch);
 	for (unsigned i = 0; i < c->nr_args; i++) {
 		const struct chunk_arg *a = &c->args[i];

@@ -41,8 +41,8 @@ struct onednn_chunk {
 	struct chunk_arg args[CHUNK_MAX_ARGS];
 	/* Before the primitive: copy these rows of the plain input 0 to scratch, channels last. */
 	struct {
-		bool needed;
-		size_t offset; /* elements into the input: the image, its first row */
+		int64_t images; /* 0: nothing to copy */
+		size_t offset;  /* elements into the input: the first image, its first row */
 		int64_t channels, height, width, rows;
 	} gather;
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Convolution and transposed convolution. A chunk is a band of output rows of one image, described
- * as a convolution of its own: dense descriptors of the rows that it reads and writes, with the
- * padding that is left at its edges. (Strided views of blocked layouts fall to oneDNN's reference
+ * Convolution and transposed convolution. A chunk is some whole images of the batch or a band of
+ * output rows of one image, described as a convolution of its own: dense descriptors of the rows that
+ * it reads and writes, with the padding that is left at its edges. (Strided views of blocked layouts fall to oneDNN's reference
  * code; bands of channels-last images are dense.) Bands share the packed weights.
  *
  * Measured on ResNet-50 with 2 threads: bands of channels-last rows beat splits of the output
@@ -20,7 +20,8 @@ struct conv {
 	int64_t n, ic, ih, iw, oc, oh, ow, kh, kw, groups;
 	int64_t sh, sw, dh, dw, pt, pl; /* dilation: 1 = dense */
 	const void *weights, *bias;
-	unsigned bands;
+	unsigned bands;     /* of each image */
+	int64_t nr_batches; /* of whole images, if bands is 1 */
 };
 
 static int64_t dim(const struct tensor *t, int i)
@@ -70,21 +71,33 @@ static int describe(struct prim_build *b, struct conv *c)
 	return 0;
 }
 
-/* Bands of an image: enough for the threads, none too small to be worth its own call. */
-static unsigned choose_bands(const struct prim_build *b, const struct conv *c)
+/*
+ * Cut an image into bands or the batch into groups of images: enough chunks for the threads, none too
+ * small to be worth its own call. A few images that do not divide evenly are cut into bands as well.
+ */
+static void choose_cut(const struct prim_build *b, struct conv *c)
 {
 	double flops = 2.0 * (double)(c->oc * c->oh * c->ow) * (double)(c->kh * c->kw) *
 		       (double)(c->ic / c->groups);
-	unsigned most = b->threads > 2 ? b->threads : 2;
-	unsigned bands = 1 + (unsigned)(flops / BAND_FLOPS > 64 ? 64 : flops / BAND_FLOPS);
+	int64_t threads = b->threads > 2 ? b->threads : 2;
+	double most_bands = 1 + flops / BAND_FLOPS, most_batches = 1 + flops * (double)c->n / BAND_FLOPS;
 
-	if (!c->nhwc || c->transposed || c->n >= (int64_t)most)
-		return 1;
-	if (bands > most)
-		bands = most;
-	if (bands > CPU_MAX_CHUNKS / (unsigned)c->n)
-		bands = CPU_MAX_CHUNKS / (unsigned)c->n;
-	return (int64_t)bands > c->oh ? (unsigned)c->oh : bands;
+	c->bands = 1;
+	c->nr_batches = c->n < 4 * threads ? c->n : 4 * threads;
+	if ((double)c->nr_batches > most_batches)
+		c->nr_batches = (int64_t)most_batches;
+	if (c->nr_batches > CPU_MAX_CHUNKS)
+		c->nr_batches = CPU_MAX_CHUNKS;
+	if (!c->nhwc || c->transposed || c->n >= 4 * threads || c->n % threads == 0)
+		return;
+	if (most_bands > (double)threads)
+		most_bands = (double)threads;
+	if (most_bands > (double)c->oh)
+		most_bands = (double)c->oh;
+	if (most_bands > (double)(CPU_MAX_CHUNKS / c->n))
+		most_bands = (double)(CPU_MAX_CHUNKS / c->n);
+	if (most_bands >= 2)
+		c->bands = (unsigned)most_bands;
 }
 
 static int64_t most(int64_t a, int64_t b)
@@ -109,7 +122,7 @@ static int weight_md(const struct conv *c, bool any, md_t *md)
 }
 
 struct band {
-	int64_t image, out_row, out_rows, in_row, in_rows;
+	int64_t image, images, out_row, out_rows, in_row, in_rows;
 	struct conv_geometry g;
 };
 
@@ -149,8 +162,8 @@ struct band_mds {
 static int band_descriptors(const struct conv *c, const struct band *band, struct band_mds *m)
 {
 	dnnl_format_tag_t tag = c->nhwc ? dnnl_nhwc : dnnl_nchw;
-	dnnl_dim_t src[] = {1, c->ic, band->in_rows, c->iw};
-	dnnl_dim_t dst[] = {1, c->oc, band->out_rows, c->ow};
+	dnnl_dim_t src[] = {band->images, c->ic, band->in_rows, c->iw};
+	dnnl_dim_t dst[] = {band->images, c->oc, band->out_rows, c->ow};
 	int err = md_tag(&m->src, 4, src, tag);
 
 	if (!err)
@@ -175,14 +188,15 @@ static int add_args(struct prim_build *b, const struct conv *c, const struct ban
 	int err;
 
 	if (c->gather) {
-		chunk->gather.needed = true;
+		chunk->gather.images = band->images;
 		chunk->gather.channels = c->ic;
 		chunk->gather.height = c->ih;
 		chunk->gather.width = c->iw;
 		chunk->gather.rows = band->in_rows;
 		chunk->gather.offset =
 			(size_t)(band->image * c->ic * c->ih + band->in_row) * (size_t)c->iw;
-		scratch = ((size_t)(c->ic * band->in_rows * c->iw) * sizeof(float) + 63) & ~(size_t)63;
+		scratch = (size_t)(band->images * c->ic * band->in_rows * c->iw) * sizeof(float);
+		scratch = (scratch + 63) & ~(size_t)63;
 		err = build_arg(b, chunk, DNNL_ARG_SRC, MD(m->src), ARG_SCRATCH, 0, 0);
 	} else {
 		err = build_arg(b, chunk, DNNL_ARG_SRC, MD(m->src), ARG_IN, 0, src * sizeof(float));
@@ -209,7 +223,7 @@ static int add_args(struct prim_build *b, const struct conv *c, const struct ban
 static int add_band(struct prim_build *b, const struct conv *c, struct band *band)
 {
 	dnnl_dim_t out_dims[] = {c->n, c->oc, c->oh, c->ow};
-	dnnl_dim_t dims[] = {1, c->oc, band->out_rows, c->ow};
+	dnnl_dim_t dims[] = {band->images, c->oc, band->out_rows, c->ow};
 	dnnl_dim_t nhwc[] = {c->oc * band->out_rows * c->ow, 1, c->oc * c->ow, c->oc};
 	dnnl_dim_t nchw[] = {c->oc * band->out_rows * c->ow, band->out_rows * c->ow, c->ow, 1};
 	struct onednn_chunk *chunk = build_chunk(b);
@@ -242,6 +256,37 @@ static int add_band(struct prim_build *b, const struct conv *c, struct band *ban
 	return err;
 }
 
+static int add_batches(struct prim_build *b, const struct conv *c)
+{
+	int err = 0;
+
+	for (int64_t i = 0; i < c->nr_batches && !err; i++) {
+		int64_t from = c->n * i / c->nr_batches, to = c->n * (i + 1) / c->nr_batches;
+		struct band band = {.image = from, .images = to - from, .out_rows = c->oh};
+
+		err = add_band(b, c, &band);
+	}
+	return err;
+}
+
+static int add_bands(struct prim_build *b, const struct conv *c)
+{
+	int err = 0;
+
+	for (int64_t i = 0; i < c->n * c->bands && !err; i++) {
+		int64_t k = i % c->bands, from = c->oh * k / c->bands;
+		struct band band = {
+			.image = i / c->bands,
+			.images = 1,
+			.out_row = from,
+			.out_rows = c->oh * (k + 1) / c->bands - from,
+		};
+
+		err = add_band(b, c, &band);
+	}
+	return err;
+}
+
 int onednn_conv(struct prim_build *b)
 {
 	struct conv c;
@@ -249,18 +294,6 @@ int onednn_conv(struct prim_build *b)
 
 	if (err)
 		return err;
-	if (c.n > CPU_MAX_CHUNKS)
-		return -EOPNOTSUPP;
-	c.bands = choose_bands(b, &c);
-	for (int64_t image = 0; image < c.n; image++) {
-		for (unsigned i = 0; i < c.bands; i++) {
-			int64_t from = c.oh * i / c.bands, to = c.oh * (i + 1) / c.bands;
-			struct band band = {.image = image, .out_row = from, .out_rows = to - from};
-
-			err = add_band(b, &c, &band);
-			if (err)
-				return err;
-		}
-	}
-	return 0;
+	choose_cut(b, &c);
+	return c.bands > 1 ? add_bands(b, &c) : add_batches(b, &c);
 }
