@@ -175,7 +175,7 @@ int ooo_input(struct ooo_builder *b, enum ooo_dtype dtype, int rank, const int64
 int ooo_const(struct ooo_builder *b, enum ooo_dtype dtype, int rank, const int64_t *dims,
 	      const void *data, size_t nbytes)
 {
-	uint64_t bytes, off;
+	uint64_t bytes = 0, off = 0;
 	struct shape shape;
 	char what[32];
 	uint32_t id;
@@ -302,7 +302,7 @@ int ooo_op(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, c
 
 int ooo_op1(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, uint32_t x)
 {
-	uint32_t out;
+	uint32_t out = OOO_NONE;
 	int rc = ooo_op(b, op, attr, &x, 1, &out, 1);
 
 	return rc ? rc : (int)out;
@@ -312,7 +312,7 @@ int ooo_op2(struct ooo_builder *b, enum ooo_op op, const struct ooo_attr *attr, 
 	    uint32_t y)
 {
 	const uint32_t in[] = { x, y };
-	uint32_t out;
+	uint32_t out = OOO_NONE;
 	int rc = ooo_op(b, op, attr, in, 2, &out, 1);
 
 	return rc ? rc : (int)out;
