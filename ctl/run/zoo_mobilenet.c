@@ -22,8 +22,8 @@ static uint32_t relu6(struct net *net, uint32_t x)
 static uint32_t conv_relu6(struct net *net, uint32_t x, int in, int out, int kernel, int stride,
 			   int group)
 {
-	struct conv c = { in, out, kernel, stride, group,
-			  he_spread((int64_t)in / group * kernel * kernel) };
+	struct conv c = { in,     out,   kernel,
+			  stride, group, he_spread((int64_t)in / group * kernel * kernel) };
 
 	return relu6(net, net_batch_norm(net, net_conv(net, x, c), out, 1));
 }
@@ -47,7 +47,7 @@ void zoo_mobilenet_v2(struct net *net, int variant)
 	static const struct {
 		int expansion, channels, blocks, stride;
 	} stages[] = {
-		{ 1, 16, 1, 1 }, { 6, 24, 2, 2 }, { 6, 32, 3, 2 },  { 6, 64, 4, 2 },
+		{ 1, 16, 1, 1 }, { 6, 24, 2, 2 },  { 6, 32, 3, 2 },  { 6, 64, 4, 2 },
 		{ 6, 96, 3, 1 }, { 6, 160, 3, 2 }, { 6, 320, 1, 1 },
 	};
 	const int64_t dims[] = { 1, 3, 224, 224 };

@@ -64,7 +64,8 @@ uint32_t net_random(struct net *net, int rank, const int64_t *dims, float mean, 
 
 uint32_t net_scalar(struct net *net, float value)
 {
-	return net->rc ? 0 : check(net, ooo_const(net->b, OOO_FP32, 0, NULL, &value, sizeof(value)));
+	return net->rc ? 0
+		       : check(net, ooo_const(net->b, OOO_FP32, 0, NULL, &value, sizeof(value)));
 }
 
 uint32_t net_op(struct net *net, enum ooo_op op, const struct ooo_attr *attr, const uint32_t *in,

@@ -21,7 +21,8 @@ void zoo_mlp(struct net *net, int variant)
 
 static uint32_t lstm_layer(struct net *net, uint32_t x)
 {
-	const int64_t weights[] = { 1, 4 * LSTM_WIDTH, LSTM_WIDTH }, biases[] = { 1, 8 * LSTM_WIDTH };
+	const int64_t weights[] = { 1, 4 * LSTM_WIDTH, LSTM_WIDTH },
+		      biases[] = { 1, 8 * LSTM_WIDTH };
 	const int64_t dims[] = { LSTM_STEPS, 1, LSTM_WIDTH };
 	float spread = linear_spread(LSTM_WIDTH);
 	struct ooo_attr a;

@@ -241,8 +241,10 @@ static struct value *constant_operand(struct node *n, int i, const char *what)
 	struct value *v = n->rc ? NULL : operand(n, i);
 
 	if (v && !v->constant) {
-		refuse(n, "input %d (%s) must be a constant; if it is an input of the model, fix its"
-		       " value", i, what);
+		refuse(n,
+		       "input %d (%s) must be a constant; if it is an input of the model, fix its"
+		       " value",
+		       i, what);
 		return NULL;
 	}
 	return v;
@@ -260,10 +262,13 @@ int operand_ints(struct node *n, int i, const char *what, int64_t *v, int max)
 		refuse(n, "input %d (%s) is %s but must be int64", i, what,
 		       dtype_name(from->shape.dtype));
 	else if (from->shape.rank > 1)
-		refuse(n, "input %d (%s) has rank %d but must be a list", i, what, from->shape.rank);
+		refuse(n, "input %d (%s) has rank %d but must be a list", i, what,
+		       from->shape.rank);
 	else if (elems > max)
-		refuse(n, "input %d (%s) has %" PRId64 " elements, more than the %d that are"
-		       " possible", i, what, elems, max);
+		refuse(n,
+		       "input %d (%s) has %" PRId64 " elements, more than the %d that are"
+		       " possible",
+		       i, what, elems, max);
 	if (n->rc)
 		return -1;
 	for (int64_t k = 0; k < elems; k++)
@@ -277,8 +282,8 @@ double operand_number(struct node *n, int i, const char *what, double otherwise)
 
 	if (!from)
 		return otherwise;
-	if (value_elems(from) == 1 && (is_int(from) || is_float(from) ||
-				       from->shape.dtype == OOO_BOOL))
+	if (value_elems(from) == 1 &&
+	    (is_int(from) || is_float(from) || from->shape.dtype == OOO_BOOL))
 		return value_number(from, 0);
 	refuse(n, "input %d (%s) must be one number", i, what);
 	return otherwise;

@@ -187,11 +187,11 @@ static double float_unary(enum ooo_op op, double x)
 
 /* Three-way comparison would lose NaN, so each relation is written out. */
 #define RELATION(op, a, b)                                                                         \
-	((op) == OOO_OP_EQUAL	   ? (a) == (b) :                                                  \
-	 (op) == OOO_OP_LESS	   ? (a) < (b) :                                                   \
-	 (op) == OOO_OP_GREATER	   ? (a) > (b) :                                                   \
-	 (op) == OOO_OP_LESS_EQUAL ? (a) <= (b) :                                                  \
-				     (a) >= (b))
+	((op) == OOO_OP_EQUAL        ? (a) == (b)                                                  \
+	 : (op) == OOO_OP_LESS       ? (a) < (b)                                                   \
+	 : (op) == OOO_OP_GREATER    ? (a) > (b)                                                   \
+	 : (op) == OOO_OP_LESS_EQUAL ? (a) <= (b)                                                  \
+				     : (a) >= (b))
 
 static bool logic(enum ooo_op op, bool a, bool b)
 {
@@ -346,7 +346,8 @@ void fold_pointwise(const struct folding *f)
 			int from = value_int(f->in[0], offset[0]) ? 1 : 2;
 
 			memcpy((char *)f->data[0] + (size_t)i * bytes,
-			       (const char *)f->in[from]->data + (size_t)offset[from] * bytes, bytes);
+			       (const char *)f->in[from]->data + (size_t)offset[from] * bytes,
+			       bytes);
 		}
 		fold_next(shape, index, (const int64_t(*)[OOO_MAX_RANK])strides, offset, f->nr_in);
 	}

@@ -219,8 +219,8 @@ static int import_output(struct importer *im, const Onnx__ValueInfoProto *info)
 	if (info->type && value_info_tensor(info, &type, &shape))
 		return onnx_fail(-EOPNOTSUPP, "output '%.80s' is not a tensor", name);
 	if (type && dtype_from_onnx(type) != v->shape.dtype)
-		return onnx_fail(-EINVAL, "output '%.80s' is declared as %s but computed as %s", name,
-				 onnx_type_name(type), dtype_name(v->shape.dtype));
+		return onnx_fail(-EINVAL, "output '%.80s' is declared as %s but computed as %s",
+				 name, onnx_type_name(type), dtype_name(v->shape.dtype));
 	if (value_id(&n, v) == OOO_NONE)
 		return onnx_fail(n.rc, "output '%.80s': %s", name, ooo_builder_error(im->builder));
 	if (v->is_output) {
@@ -280,11 +280,13 @@ int ooo_onnx_build(const struct ooo_onnx_model *model, const struct ooo_onnx_opt
 
 	*out = NULL;
 	if (opts && opts->size != sizeof(*opts))
-		return onnx_fail(-EINVAL, "ooo_onnx_opts has size %zu, not %zu: use"
-				 " OOO_ONNX_OPTS_INIT", opts->size, sizeof(*opts));
+		return onnx_fail(-EINVAL,
+				 "ooo_onnx_opts has size %zu, not %zu: use"
+				 " OOO_ONNX_OPTS_INIT",
+				 opts->size, sizeof(*opts));
 	im.opts = opts ? opts : &defaults;
-	im.bytes_left = im.opts->max_generated_bytes ? im.opts->max_generated_bytes :
-						       DEFAULT_GENERATED_BYTES;
+	im.bytes_left = im.opts->max_generated_bytes ? im.opts->max_generated_bytes
+						     : DEFAULT_GENERATED_BYTES;
 	im.builder = new_builder(im.opts->name ? im.opts->name : ooo_onnx_name(model));
 	if (!im.builder)
 		return onnx_fail(-ENOMEM, "no memory");

@@ -111,8 +111,10 @@ static int check_dims(const struct ooo_onnx_model *model, const struct ooo_onnx_
 			return onnx_fail(-EINVAL, "'%s' is not of the form NAME=SIZE",
 					 opts->dims[i]);
 		if (!has_dim(model, opts->dims[i]))
-			return onnx_fail(-EINVAL, "'%s': no input has a dynamic dimension of this"
-					 " name", opts->dims[i]);
+			return onnx_fail(-EINVAL,
+					 "'%s': no input has a dynamic dimension of this"
+					 " name",
+					 opts->dims[i]);
 	}
 	return 0;
 }
@@ -146,8 +148,10 @@ static int check_batch(const struct ooo_onnx_model *model, const struct ooo_onnx
 		possible = possible || io.rank < 0 ||
 			   (io.rank > 0 && (io.dims[0] < 0 || io.dims[0] == opts->batch));
 	if (!possible)
-		return onnx_fail(-EINVAL, "the model fixes the size of axis 0 of all its inputs: a"
-				 " batch of %" PRId64 " is not possible", opts->batch);
+		return onnx_fail(-EINVAL,
+				 "the model fixes the size of axis 0 of all its inputs: a"
+				 " batch of %" PRId64 " is not possible",
+				 opts->batch);
 	return 0;
 }
 
@@ -168,8 +172,10 @@ int inputs_check_opts(const struct ooo_onnx_model *model, const struct ooo_onnx_
 		while (!ooo_onnx_input(model, k, &io) && strcmp(io.name, opts->fixed[i].name))
 			k++;
 		if (k == model->nr_inputs)
-			return onnx_fail(-EINVAL, "'%s' is to be fixed, but the model has no input"
-					 " of this name", opts->fixed[i].name);
+			return onnx_fail(-EINVAL,
+					 "'%s' is to be fixed, but the model has no input"
+					 " of this name",
+					 opts->fixed[i].name);
 	}
 	return rc;
 }
@@ -184,9 +190,10 @@ static int check_declared(const struct ooo_onnx_io *io, const struct shape *shap
 				 io->rank, shape->rank);
 	for (int i = 0; i < io->rank; i++)
 		if (io->dims[i] >= 0 && io->dims[i] != shape->dims[i])
-			return onnx_fail(-EINVAL, "input '%s': the model fixes axis %d at %" PRId64
-					 ", it cannot be %" PRId64, io->name, i, io->dims[i],
-					 shape->dims[i]);
+			return onnx_fail(-EINVAL,
+					 "input '%s': the model fixes axis %d at %" PRId64
+					 ", it cannot be %" PRId64,
+					 io->name, i, io->dims[i], shape->dims[i]);
 	return 0;
 }
 
@@ -242,8 +249,10 @@ int input_shape(const struct ooo_onnx_model *model, const struct ooo_onnx_opts *
 		return check_declared(&io, shape);
 	}
 	if (io.rank < 0)
-		return onnx_fail(-EINVAL, "input '%s': the model does not say its shape, so it must"
-				 " be given", io.name);
+		return onnx_fail(-EINVAL,
+				 "input '%s': the model does not say its shape, so it must"
+				 " be given",
+				 io.name);
 	shape->rank = io.rank;
 	for (int k = 0; k < io.rank; k++) {
 		rc = declared_dim(opts, &io, k, &shape->dims[k]);

@@ -35,8 +35,10 @@ static int find_opset(struct ooo_onnx_model *model)
 	if (!version)
 		return onnx_fail(-EOPNOTSUPP, "the model imports no operator set ai.onnx");
 	if (version < MIN_OPSET || version > MAX_OPSET)
-		return onnx_fail(-EOPNOTSUPP, "the model uses opset %" PRId64 ", supported are %d to"
-				 " %d: convert it", version, MIN_OPSET, MAX_OPSET);
+		return onnx_fail(-EOPNOTSUPP,
+				 "the model uses opset %" PRId64 ", supported are %d to"
+				 " %d: convert it",
+				 version, MIN_OPSET, MAX_OPSET);
 	model->opset = (int)version;
 	return 0;
 }
@@ -48,8 +50,10 @@ static int check_model(struct ooo_onnx_model *model)
 	if (!pb->graph)
 		return onnx_fail(-EINVAL, "the file holds no graph: not an ONNX model");
 	if (pb->ir_version < MIN_IR_VERSION || pb->ir_version > MAX_IR_VERSION)
-		return onnx_fail(-EOPNOTSUPP, "the model has IR version %" PRId64 ", supported are %d"
-				 " to %d", pb->ir_version, MIN_IR_VERSION, MAX_IR_VERSION);
+		return onnx_fail(-EOPNOTSUPP,
+				 "the model has IR version %" PRId64 ", supported are %d"
+				 " to %d",
+				 pb->ir_version, MIN_IR_VERSION, MAX_IR_VERSION);
 	for (size_t i = 0; i < pb->n_functions; i++)
 		if (is_default_domain(pb->functions[i]->domain))
 			return onnx_fail(-EOPNOTSUPP, "the model redefines the operator '%s'",

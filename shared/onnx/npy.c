@@ -25,8 +25,8 @@ static const struct {
 	const char *descr;
 	enum ooo_dtype dtype;
 } types[] = {
-	{ "<f4", OOO_FP32 },  { "<f2", OOO_FP16 },  { "<f8", OOO_FP64 }, { "<i8", OOO_INT64 },
-	{ "<i4", OOO_INT32 }, { "|b1", OOO_BOOL },  { "|u1", OOO_UINT8 }, { "|i1", OOO_INT8 },
+	{ "<f4", OOO_FP32 },  { "<f2", OOO_FP16 }, { "<f8", OOO_FP64 },  { "<i8", OOO_INT64 },
+	{ "<i4", OOO_INT32 }, { "|b1", OOO_BOOL }, { "|u1", OOO_UINT8 }, { "|i1", OOO_INT8 },
 };
 
 #define NR_TYPES (sizeof(types) / sizeof(types[0]))
@@ -52,7 +52,8 @@ static int parse_descr(const char *header, const char *what, struct ooo_onnx_ten
 	for (size_t i = 0; at && i < NR_TYPES; i++) {
 		size_t length = strlen(types[i].descr);
 
-		if (*at == '\'' && !strncmp(at + 1, types[i].descr, length) && at[1 + length] == '\'') {
+		if (*at == '\'' && !strncmp(at + 1, types[i].descr, length) &&
+		    at[1 + length] == '\'') {
 			t->dtype = types[i].dtype;
 			return 0;
 		}
@@ -71,8 +72,8 @@ static int parse_shape(const char *header, const char *what, struct ooo_onnx_ten
 		char *end;
 
 		if (t->rank == OOO_MAX_RANK)
-			return onnx_fail(-EOPNOTSUPP, "%s: more than %d axes are not supported", what,
-					 OOO_MAX_RANK);
+			return onnx_fail(-EOPNOTSUPP, "%s: more than %d axes are not supported",
+					 what, OOO_MAX_RANK);
 		if (*at < '0' || *at > '9')
 			goto bad;
 		errno = 0;
@@ -123,7 +124,8 @@ static int parse_header(const uint8_t *data, size_t bytes, const char *what, cha
 			 (size_t)data[11] << 24;
 		*start = 12;
 	} else {
-		return onnx_fail(-EOPNOTSUPP, "%s: .npy version %d is not supported", what, data[6]);
+		return onnx_fail(-EOPNOTSUPP, "%s: .npy version %d is not supported", what,
+				 data[6]);
 	}
 	if (length > bytes - *start || length >= MAX_HEADER_BYTES)
 		return onnx_fail(-EINVAL, "%s: the header is cut short or too long", what);
@@ -154,8 +156,10 @@ int npy_parse(const uint8_t *data, size_t bytes, const char *what, struct ooo_on
 	shape.rank = t->rank;
 	memcpy(shape.dims, t->dims, sizeof(shape.dims));
 	if (shape_bytes(&shape, &need) || need != bytes - start)
-		return onnx_fail(-EINVAL, "%s: the file does not hold as many elements as its shape"
-				 " says", what);
+		return onnx_fail(-EINVAL,
+				 "%s: the file does not hold as many elements as its shape"
+				 " says",
+				 what);
 	order = find_key(header, "fortran_order");
 	if (!order || (strncmp(order, "False", 5) && strncmp(order, "True", 4)))
 		return onnx_fail(-EINVAL, "%s: not a sound .npy file: no fortran_order", what);

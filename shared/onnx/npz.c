@@ -135,8 +135,10 @@ static int unpack(const struct archive *a, const struct entry *e, struct ooo_onn
 	if (e->method == 0)
 		return e->packed == e->unpacked ? parse_entry(a, e, a->data + start, t) : broken(a);
 	if (e->method != Z_DEFLATED)
-		return onnx_fail(-EOPNOTSUPP, "%s: packed by method %u, supported are stored and"
-				 " deflated", a->path, e->method);
+		return onnx_fail(-EOPNOTSUPP,
+				 "%s: packed by method %u, supported are stored and"
+				 " deflated",
+				 a->path, e->method);
 	/* Deflate packs to a thousandth at best: a larger claim is a lie. */
 	if (e->unpacked / 1040 > e->packed)
 		return broken(a);

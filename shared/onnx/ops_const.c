@@ -29,7 +29,9 @@ static struct value *tensor_value(struct node *n, const Onnx__TensorProto *pb)
 static struct value *copy_list(struct node *n, uint32_t dtype, const void *list, size_t count,
 			       int rank)
 {
-	struct shape shape = { .dtype = dtype, .rank = rank, .dims = { rank ? (int64_t)count : 0 } };
+	struct shape shape = { .dtype = dtype,
+			       .rank = rank,
+			       .dims = { rank ? (int64_t)count : 0 } };
 	struct value *v;
 	void *data;
 
@@ -116,7 +118,8 @@ static int range_count(struct node *n, double start, double limit, double delta,
 	float rounded = ceilf(((float)limit - (float)start) / (float)delta);
 
 	if (delta == 0 || !isfinite(exact) || exact > 1e9)
-		return refuse(n, "a range from %g to %g by %g is not possible", start, limit, delta);
+		return refuse(n, "a range from %g to %g by %g is not possible", start, limit,
+			      delta);
 	if (n->in[0]->shape.dtype == OOO_FP32 && (double)rounded != exact)
 		return refuse(n, "rounding decides the length of the range");
 	*count = exact > 0 ? (int64_t)exact : 0;
@@ -203,7 +206,8 @@ IMPORT(trilu)
 		return n->rc;
 	if (x->shape.rank < 2 || fabs(k) > 0x1p40)
 		return refuse(n, "needs a matrix and a diagonal near it");
-	in[0] = diagonal_mask(n, x->shape.dims + x->shape.rank - 2, (int64_t)k, !upper, true, upper);
+	in[0] = diagonal_mask(n, x->shape.dims + x->shape.rank - 2, (int64_t)k, !upper, true,
+			      upper);
 	in[1] = x;
 	in[2] = scalar(n, x->shape.dtype, 0);
 	emit(n, OOO_OP_WHERE, NULL, in, 3, n->out, 1);

@@ -25,8 +25,10 @@ IMPORT(concat)
 	for (int i = 0; i < n->nr_in; i++) {
 		if (!n->in[i] || n->in[i]->shape.rank != n->in[0]->shape.rank ||
 		    n->in[i]->shape.dtype != n->in[0]->shape.dtype)
-			return refuse(n, "input %d is missing or has another rank or type than the"
-				      " first", i);
+			return refuse(n,
+				      "input %d is missing or has another rank or type than the"
+				      " first",
+				      i);
 		if (n->in[i]->shape.dims[a.axis])
 			in[count++] = n->in[i];
 	}
@@ -51,8 +53,8 @@ IMPORT(split)
 		return refuse(n, "%s", ooo_onnx_error());
 	if (n->opset < 13 && n->nr_in > 1)
 		return refuse(n, "sizes are an input from opset 13 on only");
-	count = n->opset < 13 ? attr_ints(n, "split", sizes, nr) :
-				operand_ints(n, 1, "split", sizes, nr);
+	count = n->opset < 13 ? attr_ints(n, "split", sizes, nr)
+			      : operand_ints(n, 1, "split", sizes, nr);
 	if (attrs_done(n))
 		return n->rc;
 	if (x->shape.rank == 0)
@@ -178,7 +180,8 @@ static void pad_bounds(struct node *n, struct ooo_attr *a, const int64_t *pads)
 		int64_t begin = pads[i], end = pads[i + a->rank], limit = 1ll << 40;
 
 		if (begin < -limit || begin > limit || end < -limit || end > limit) {
-			refuse(n, "padding of %" PRId64 ", %" PRId64 " is not possible", begin, end);
+			refuse(n, "padding of %" PRId64 ", %" PRId64 " is not possible", begin,
+			       end);
 			return;
 		}
 		if (a->mode == 1 && (begin >= a->dims[i] || end >= a->dims[i])) {
@@ -198,8 +201,8 @@ static void pad_bounds(struct node *n, struct ooo_attr *a, const int64_t *pads)
 /* The value must survive its way through the operator's fp32 attribute. */
 static void pad_value(struct node *n, struct ooo_attr *a)
 {
-	double v = n->opset < 11 ? (double)attr_float(n, "value", 0.0f) :
-				   operand_number(n, 2, "constant_value", 0);
+	double v = n->opset < 11 ? (double)attr_float(n, "value", 0.0f)
+				 : operand_number(n, 2, "constant_value", 0);
 
 	if (a->mode != 0)
 		return;
@@ -222,8 +225,8 @@ IMPORT(pad)
 	memcpy(a.dims, x->dims, sizeof(a.dims));
 	if (n->opset < 11 && n->nr_in > 1)
 		return refuse(n, "pads are an input from opset 11 on only");
-	count = n->opset < 11 ? attr_ints(n, "pads", pads, 2 * OOO_MAX_RANK) :
-				operand_ints(n, 1, "pads", pads, 2 * OOO_MAX_RANK);
+	count = n->opset < 11 ? attr_ints(n, "pads", pads, 2 * OOO_MAX_RANK)
+			      : operand_ints(n, 1, "pads", pads, 2 * OOO_MAX_RANK);
 	pad_value(n, &a);
 	if (attrs_done(n))
 		return n->rc;
@@ -290,8 +293,7 @@ IMPORT(tile)
 	ooo_attr_init(&a, op);
 	a.rank = x->rank;
 	for (int i = 0; i < x->rank; i++)
-		if (repeats[i] < 0 ||
-		    __builtin_mul_overflow(x->dims[i], repeats[i], &a.dims[i]))
+		if (repeats[i] < 0 || __builtin_mul_overflow(x->dims[i], repeats[i], &a.dims[i]))
 			return refuse(n, "%" PRId64 " repeats are not possible", repeats[i]);
 	set_out(n, 0, emit1(n, op, &a, n->in[0]));
 	return n->rc;

@@ -22,11 +22,15 @@ static int operand_floats(struct node *n, int i, const char *what, float *v)
 	if (n->rc || !elems)
 		return 0;
 	if (!from->constant)
-		return refuse(n, "input %d (%s) must be a constant; if it is an input of the model,"
-			      " fix its value", i, what), 0;
+		return refuse(n,
+			      "input %d (%s) must be a constant; if it is an input of the model,"
+			      " fix its value",
+			      i, what),
+		       0;
 	if (from->shape.dtype != OOO_FP32 || from->shape.rank != 1 || elems > OOO_MAX_RANK)
 		return refuse(n, "input %d (%s) must be a list of at most %d floats", i, what,
-			      OOO_MAX_RANK), 0;
+			      OOO_MAX_RANK),
+		       0;
 	for (int64_t k = 0; k < elems; k++)
 		v[k] = (float)value_number(from, k);
 	return (int)elems;
@@ -46,8 +50,8 @@ static void scale_sizes(struct node *n, struct ooo_attr *a, const float *scale)
 			return;
 		}
 		if (floor(exact) != floor(rounded)) {
-			refuse(n, "axis %d: %" PRId64 " scaled by %.9g is too close to an integer", i,
-			       x->dims[i], (double)scale[i]);
+			refuse(n, "axis %d: %" PRId64 " scaled by %.9g is too close to an integer",
+			       i, x->dims[i], (double)scale[i]);
 			return;
 		}
 		a->dims[i] = (int64_t)floor(exact);
@@ -97,7 +101,8 @@ static int resize_old(struct node *n, const float *scale, int count)
 		float inverse = 1 / scale[i];
 
 		if (scale[i] < 1 && truncf(inverse) != inverse)
-			return refuse(n, "reducing by %g to the nearest is not clear before opset 11",
+			return refuse(n,
+				      "reducing by %g to the nearest is not clear before opset 11",
 				      (double)scale[i]);
 	}
 	return n->rc ? n->rc : finish(n, &a);
@@ -175,8 +180,8 @@ IMPORT(resize)
 		float scale[OOO_MAX_RANK];
 		int count = operand_floats(n, 1, "scales", scale);
 
-		return n->nr_in > 2 ? refuse(n, "has more inputs than opset 10 allows") :
-				      resize_old(n, scale, count);
+		return n->nr_in > 2 ? refuse(n, "has more inputs than opset 10 allows")
+				    : resize_old(n, scale, count);
 	}
 	init(n, &a);
 	a.mode = attr_enum(n, "mode", "nearest", modes, 2);

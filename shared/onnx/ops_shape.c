@@ -14,8 +14,8 @@ static int fill_open(struct node *n, int64_t *dims, int rank, int open)
 		if (i != open && __builtin_mul_overflow(rest, dims[i], &rest))
 			return refuse(n, "the shape is too large");
 	if (!rest || elems % rest)
-		return refuse(n, "%" PRId64 " elements do not fit a shape of %" PRId64
-			      " and a -1", elems, rest);
+		return refuse(n, "%" PRId64 " elements do not fit a shape of %" PRId64 " and a -1",
+			      elems, rest);
 	dims[open] = elems / rest;
 	return 0;
 }
@@ -74,8 +74,8 @@ static int read_axes(struct node *n, int rank, uint32_t *mask)
 	*mask = 0;
 	if (n->opset < 13 && n->nr_in > 1)
 		refuse(n, "axes are an input from opset 13 on only");
-	count = n->opset < 13 ? attr_ints(n, "axes", axes, OOO_MAX_RANK) :
-				operand_ints(n, 1, "axes", axes, OOO_MAX_RANK);
+	count = n->opset < 13 ? attr_ints(n, "axes", axes, OOO_MAX_RANK)
+			      : operand_ints(n, 1, "axes", axes, OOO_MAX_RANK);
 	for (int i = 0; !n->rc && i < count; i++) {
 		uint32_t bit = 1u << normal_axis(n, axes[i], rank);
 
@@ -115,8 +115,8 @@ IMPORT(unsqueeze)
 	uint32_t mask;
 
 	/* The axes are those of the result, so their number must be known first. */
-	count = n->opset < 13 ? attr_ints(n, "axes", axes, OOO_MAX_RANK) :
-				operand_ints(n, 1, "axes", axes, OOO_MAX_RANK);
+	count = n->opset < 13 ? attr_ints(n, "axes", axes, OOO_MAX_RANK)
+			      : operand_ints(n, 1, "axes", axes, OOO_MAX_RANK);
 	rank = x->rank + count;
 	if (count < 0 || rank > OOO_MAX_RANK)
 		return refuse(n, "axes are missing, or more than %d", OOO_MAX_RANK);

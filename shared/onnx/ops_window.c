@@ -7,11 +7,16 @@
 
 #include "shared/onnx/ops.h"
 
-enum auto_pad { NOTSET, SAME_UPPER, SAME_LOWER, VALID };
+enum auto_pad {
+	NOTSET,
+	SAME_UPPER,
+	SAME_LOWER,
+	VALID
+};
 
 struct window {
-	int nr;    /* spatial axes: 1 or 2 */
-	int first; /* index of the first one in the pairs of struct ooo_attr */
+	int nr;            /* spatial axes: 1 or 2 */
+	int first;         /* index of the first one in the pairs of struct ooo_attr */
 	const int64_t *in; /* sizes of the input's spatial axes */
 	enum auto_pad auto_pad;
 	struct ooo_attr attr;
@@ -79,7 +84,8 @@ static void read_pads(struct node *n, struct window *w)
 }
 
 /* What convolution and pooling have in common. weight may be NULL. */
-static void read_window(struct node *n, enum ooo_op op, struct window *w, const struct shape *weight)
+static void read_window(struct node *n, enum ooo_op op, struct window *w,
+			const struct shape *weight)
 {
 	const struct shape *x = &n->in[0]->shape;
 

@@ -55,9 +55,8 @@ int32_t dtype_to_onnx(uint32_t dtype)
 
 const char *onnx_type_name(int32_t type)
 {
-	const ProtobufCEnumValue *v =
-		protobuf_c_enum_descriptor_get_value(&onnx__tensor_proto__data_type__descriptor,
-						     type);
+	const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(
+		&onnx__tensor_proto__data_type__descriptor, type);
 
 	return v ? v->name : "an unknown type";
 }
@@ -86,8 +85,10 @@ static int check_header(const Onnx__TensorProto *pb, const char *what, struct oo
 	uint64_t bytes;
 
 	if (pb->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL || pb->n_external_data)
-		return onnx_fail(-EOPNOTSUPP, "%s: its data is in another file, which is not"
-				 " supported; save the model as one file", what);
+		return onnx_fail(-EOPNOTSUPP,
+				 "%s: its data is in another file, which is not"
+				 " supported; save the model as one file",
+				 what);
 	if (pb->segment)
 		return onnx_fail(-EOPNOTSUPP, "%s: segmented tensors are not supported", what);
 	shape.dtype = t->dtype = dtype_from_onnx(pb->data_type);
@@ -135,15 +136,15 @@ static int narrow(const char *what, const int32_t *from, size_t n, struct ooo_on
 	static const struct {
 		int32_t low, high;
 	} range[OOO_DTYPE_LIMIT] = {
-		[OOO_FP16] = { 0, 65535 }, [OOO_BF16] = { 0, 65535 }, [OOO_BOOL] = { 0, 1 },
+		[OOO_FP16] = { 0, 65535 }, [OOO_BF16] = { 0, 65535 },  [OOO_BOOL] = { 0, 1 },
 		[OOO_UINT8] = { 0, 255 },  [OOO_INT8] = { -128, 127 },
 	};
 	uint8_t *to = t->data;
 
 	for (size_t i = 0; i < n; i++) {
 		if (from[i] < range[t->dtype].low || from[i] > range[t->dtype].high)
-			return onnx_fail(-EINVAL, "%s: element %zu is %d, out of range for %s", what,
-					 i, from[i], dtype_name(t->dtype));
+			return onnx_fail(-EINVAL, "%s: element %zu is %d, out of range for %s",
+					 what, i, from[i], dtype_name(t->dtype));
 		if (dtype_bytes(t->dtype) == 2)
 			((uint16_t *)t->data)[i] = (uint16_t)from[i];
 		else
@@ -219,8 +220,8 @@ int tensor_from_pb(const Onnx__TensorProto *pb, const char *what, struct ooo_onn
 		return rc;
 	if (pb->has_raw_data && pb->raw_data.len && lists)
 		return onnx_fail(-EINVAL, "%s: has its data twice", what);
-	rc = pb->has_raw_data && !lists ? from_raw(pb, what, t, owned) :
-					  from_list(pb, what, t, owned);
+	rc = pb->has_raw_data && !lists ? from_raw(pb, what, t, owned)
+					: from_list(pb, what, t, owned);
 	if (rc && *owned) {
 		free(t->data);
 		t->data = NULL;

@@ -146,7 +146,9 @@ ProtobufCMessage *wire_unpack(const uint8_t *data, size_t bytes,
 	wire_budget_init(budget, bytes);
 	message = protobuf_c_message_unpack(type, &budget->allocator, bytes, data);
 	if (!message)
-		onnx_fail(-EINVAL, "not a sound %s: a field has the wrong type, or it needs too"
-			  " much memory", type->short_name);
+		onnx_fail(-EINVAL,
+			  "not a sound %s: a field has the wrong type, or it needs too"
+			  " much memory",
+			  type->short_name);
 	return message;
 }

@@ -33,7 +33,14 @@
 #define ATOL        1e-5
 #define WAIT_NS     60000000000ll
 
-enum verdict { PASS, FIXED, REFUSED, WRONG, FAILED, NR_VERDICTS };
+enum verdict {
+	PASS,
+	FIXED,
+	REFUSED,
+	WRONG,
+	FAILED,
+	NR_VERDICTS
+};
 
 static const char *const verdicts[] = { "pass", "fixed", "refused", "wrong", "failed" };
 
@@ -43,7 +50,13 @@ struct data_set {
 };
 
 /* How much of the inputs is made constant, in the order in which it is tried. */
-enum fixing { FIX_NONE, FIX_INTEGERS, FIX_ALL_BUT_FIRST, FIX_ALL, NR_FIXINGS };
+enum fixing {
+	FIX_NONE,
+	FIX_INTEGERS,
+	FIX_ALL_BUT_FIRST,
+	FIX_ALL,
+	NR_FIXINGS
+};
 
 struct test_case {
 	const char *folder;
@@ -56,7 +69,6 @@ struct test_case {
 
 static enum verdict say(struct test_case *t, enum verdict verdict, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-
 
 static enum verdict say(struct test_case *t, enum verdict verdict, const char *fmt, ...)
 {
@@ -176,9 +188,9 @@ static int build(struct test_case *t, enum fixing fixing, struct ooo_builder **o
 static double half(uint16_t h)
 {
 	int exponent = h >> 10 & 31;
-	double x = exponent == 31 ? (h & 1023 ? (double)NAN : (double)INFINITY) :
-		   exponent	  ? ldexp(1024 + (h & 1023), exponent - 25) :
-				    ldexp(h & 1023, -24);
+	double x = exponent == 31 ? (h & 1023 ? (double)NAN : (double)INFINITY)
+		   : exponent     ? ldexp(1024 + (h & 1023), exponent - 25)
+				  : ldexp(h & 1023, -24);
 
 	return h & 0x8000 ? -x : x;
 }
@@ -231,12 +243,12 @@ static enum verdict compare(struct test_case *t, const struct ooo_program *progr
 		return say(t, WRONG, "output %d is %s, not %s", i, ooo_dtype_name(dtype),
 			   ooo_dtype_name(want->dtype));
 	if (rank != want->rank || memcmp(dims, want->dims, (size_t)rank * sizeof(dims[0])))
-		return say(t, WRONG, "output %d has the wrong shape (rank %d, expected %d)", i, rank,
-			   want->rank);
+		return say(t, WRONG, "output %d has the wrong shape (rank %d, expected %d)", i,
+			   rank, want->rank);
 	if (!is_float(dtype))
-		return !want->nbytes || !memcmp(got, want->data, want->nbytes) ?
-			       PASS :
-			       say(t, WRONG, "output %d differs", i);
+		return !want->nbytes || !memcmp(got, want->data, want->nbytes)
+			       ? PASS
+			       : say(t, WRONG, "output %d differs", i);
 	elems = want->nbytes / ooo_dtype_bytes(dtype);
 	for (size_t k = 0; k < elems; k++)
 		if (!close_enough(number(got, dtype, k), number(want->data, dtype, k)))
@@ -395,11 +407,13 @@ int main(int argc, char **argv)
 		t.why[0] = '\0';
 		v = run_case(&t);
 		counts[v]++;
-		printf("%s %s%s%s\n", verdicts[v], base_name(t.folder), t.why[0] ? ": " : "", t.why);
+		printf("%s %s%s%s\n", verdicts[v], base_name(t.folder), t.why[0] ? ": " : "",
+		       t.why);
 		fflush(stdout);
 	}
 	for (int i = 0; i < NR_VERDICTS; i++)
-		fprintf(stderr, "%s %d%s", verdicts[i], counts[i], i + 1 < NR_VERDICTS ? ", " : "\n");
+		fprintf(stderr, "%s %d%s", verdicts[i], counts[i],
+			i + 1 < NR_VERDICTS ? ", " : "\n");
 	ooo_disconnect(t.client);
 	return counts[WRONG] || counts[FAILED];
 }

@@ -120,7 +120,8 @@ static void test_no_result(void **state)
 	INTS(&m, "b", 1);
 	maker_node(&m, "Add", "a,b", "y");
 	maker_output(&m, "y");
-	assert_refused(&m, NULL, "node 0 (Add): constants 9223372036854775807 and 1 have no result");
+	assert_refused(&m, NULL,
+		       "node 0 (Add): constants 9223372036854775807 and 1 have no result");
 	begin();
 	INTS(&m, "a", 1);
 	INTS(&m, "b", 0);

@@ -131,7 +131,11 @@ static inline Onnx__ValueInfoProto *maker_value(const char *name, int32_t type, 
 	return info;
 }
 
-#define DIMS(...)          (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (const int64_t[]){ __VA_ARGS__ }
+#define DIMS(...)                                                                                  \
+	(int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (const int64_t[])             \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
 #define INPUT(m, name, type, ...)                                                                  \
 	MAKER_PUSH((m)->graph.input, (m)->graph.n_input, maker_value(name, type, DIMS(__VA_ARGS__)))
 

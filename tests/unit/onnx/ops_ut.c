@@ -202,9 +202,9 @@ static void test_batch_norm_of_training(void **state)
 			ooo_builder_free(b);
 		} else {
 			assert_refused(&m, NULL,
-				       kind == 1 ? "spatial" :
-				       kind == 2 ? "training_mode" :
-						   "outputs of training");
+				       kind == 1   ? "spatial"
+				       : kind == 2 ? "training_mode"
+						   : "outputs of training");
 		}
 	}
 }

@@ -104,11 +104,9 @@ static void test_npy_round_trip(void **state)
 static void test_wrong_tensors_are_not_written(void **state)
 {
 	float data[4] = { 0 };
-	struct ooo_onnx_tensor t = { .dtype = OOO_FP32,
-				     .rank = 1,
-				     .dims = { 4 },
-				     .data = data,
-				     .nbytes = 12 };
+	struct ooo_onnx_tensor t = {
+		.dtype = OOO_FP32, .rank = 1, .dims = { 4 }, .data = data, .nbytes = 12
+	};
 
 	assert_int_equal(ooo_onnx_write_npy(path, &t), -EINVAL);
 	t.nbytes = 16;
@@ -318,11 +316,9 @@ static void make_archive(struct zip *z, struct ooo_onnx_tensor *t)
 static void test_npz(void **state)
 {
 	float data[] = { 1, 2, 3, 4, 5 };
-	struct ooo_onnx_tensor t = { .dtype = OOO_FP32,
-				     .rank = 1,
-				     .dims = { 5 },
-				     .data = data,
-				     .nbytes = sizeof(data) };
+	struct ooo_onnx_tensor t = {
+		.dtype = OOO_FP32, .rank = 1, .dims = { 5 }, .data = data, .nbytes = sizeof(data)
+	};
 	struct ooo_onnx_tensor back;
 	static struct zip z;
 
@@ -344,11 +340,9 @@ static void test_npz(void **state)
 static void test_broken_npz(void **state)
 {
 	float data[] = { 1, 2, 3, 4, 5 };
-	struct ooo_onnx_tensor t = { .dtype = OOO_FP32,
-				     .rank = 1,
-				     .dims = { 5 },
-				     .data = data,
-				     .nbytes = sizeof(data) };
+	struct ooo_onnx_tensor t = {
+		.dtype = OOO_FP32, .rank = 1, .dims = { 5 }, .data = data, .nbytes = sizeof(data)
+	};
 	struct ooo_onnx_tensor back;
 	static struct zip z;
 	int errors = 0;
