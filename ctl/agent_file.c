@@ -5,8 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,19 +30,41 @@ static const char *check_owner(const struct stat *st)
 	return NULL;
 }
 
-/* Digits alone, so that every number has one spelling. */
-static bool parse_text(const char *text, struct agent_file *f)
+/* A line of a key, one blank and digits alone: strtoull() would take more. */
+static bool take_line(const char **at, const char *key, int base, uint64_t max, uint64_t *out)
 {
-	unsigned format;
-	int pid, end = 0;
+	size_t len = strlen(key), digits;
+	char *end;
 
-	if (sscanf(text,
-		   "ooo-control %u\nport %" SCNu32 "\npid %d\nuid %u\nagent_id %16" SCNx64
-		   "\nnetns %" SCNu64 "\n%n",
-		   &format, &f->port, &pid, &f->uid, &f->agent_id, &f->netns, &end) != 6)
+	if (strncmp(*at, key, len) || (*at)[len] != ' ')
 		return false;
-	f->pid = pid;
-	return end && !text[end] && format == OOO_CTL_FILE_FORMAT && f->port && pid > 0;
+	*at += len + 1;
+	digits = strspn(*at, base == 16 ? "0123456789abcdef" : "0123456789");
+	errno = 0;
+	*out = strtoull(*at, &end, base);
+	if (!digits || end != *at + digits || *end != '\n' || errno || *out > max)
+		return false;
+	*at = end + 1;
+	return true;
+}
+
+static bool parse_text(const char *at, struct agent_file *f)
+{
+	uint64_t format, port, pid, uid;
+
+	if (!take_line(&at, "ooo-control", 10, UINT32_MAX, &format) ||
+	    format != OOO_CTL_FILE_FORMAT)
+		return false;
+	if (!take_line(&at, "port", 10, UINT32_MAX, &port) || !port ||
+	    !take_line(&at, "pid", 10, INT32_MAX, &pid) || !pid ||
+	    !take_line(&at, "uid", 10, UINT32_MAX, &uid) ||
+	    !take_line(&at, "agent_id", 16, UINT64_MAX, &f->agent_id) ||
+	    !take_line(&at, "netns", 10, UINT64_MAX, &f->netns) || *at)
+		return false;
+	f->port = (uint32_t)port;
+	f->pid = (pid_t)pid;
+	f->uid = (uid_t)uid;
+	return true;
 }
 
 static int read_text(const char *dir, char text[FILE_BYTES], struct stat *st)

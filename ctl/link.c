@@ -54,7 +54,7 @@ bool link_sender_ok(const struct agent_file *agent, uint32_t port, const struct 
 	return port == agent->port && cred && cred->pid == agent->pid && cred->uid == agent->uid;
 }
 
-static enum ctl_exit fail(struct exchange *x, enum ctl_exit code, const char *what)
+static enum ctl_exit give_up(struct exchange *x, enum ctl_exit code, const char *what)
 {
 	snprintf(x->why, x->why_bytes, "%s", what);
 	return code;
@@ -157,7 +157,7 @@ static enum ctl_exit send_request(struct exchange *x)
 	int n, err;
 
 	if (!msg)
-		return fail(x, CTL_REFUSED, "out of memory");
+		return give_up(x, CTL_REFUSED, "out of memory");
 	errno = 0;
 	n = nl_send(x->l->sock, msg);
 	err = errno;
@@ -182,8 +182,9 @@ static bool from_this_agent(const struct link *l, struct nlattr *id)
 
 static enum ctl_exit another_agent(struct exchange *x)
 {
-	return fail(x, CTL_NO_AGENT,
-		    "the answer is of another run of the agent than the published one: try again");
+	return give_up(
+		x, CTL_NO_AGENT,
+		"the answer is of another run of the agent than the published one: try again");
 }
 
 static enum ctl_exit take_error(struct exchange *x, struct nlmsghdr *nlh)
@@ -192,14 +193,14 @@ static enum ctl_exit take_error(struct exchange *x, struct nlmsghdr *nlh)
 	struct nlattr *text;
 
 	if (nlmsg_datalen(nlh) < (int)sizeof(*e))
-		return fail(x, CTL_REFUSED, "the agent's error is cut short");
+		return give_up(x, CTL_REFUSED, "the agent's error is cut short");
 	if (!from_this_agent(x->l, nlmsg_find_attr(nlh, sizeof(*e), OOO_CTL_ERR_AGENT_ID)))
 		return another_agent(x);
 	x->done = true;
 	if (!e->error && x->request->reply == OOO_CTL_ACK)
 		return CTL_OK;
 	if (!e->error)
-		return fail(x, CTL_REFUSED, "the agent acknowledged without an answer");
+		return give_up(x, CTL_REFUSED, "the agent acknowledged without an answer");
 	text = nlmsg_find_attr(nlh, sizeof(*e), NLMSGERR_ATTR_MSG);
 	if (text && nla_len(text) > 0)
 		snprintf(x->why, x->why_bytes, "refused: %.*s", nla_len(text),
@@ -238,9 +239,9 @@ static enum ctl_exit take_records(struct exchange *x, struct nlmsghdr *nlh)
 	{
 		err = nla_is_nested(nla) ? x->fn(nla_type(nla), nla, x->arg) : 0;
 		if (err == -ENOMEM)
-			return fail(x, CTL_REFUSED, "out of memory");
+			return give_up(x, CTL_REFUSED, "out of memory");
 		if (err)
-			return fail(
+			return give_up(
 				x, CTL_REFUSED,
 				"the agent's answer is malformed: use the ooo-ctl of its release");
 	}
@@ -357,5 +358,5 @@ enum ctl_exit ctl_link_call(struct link *l, const struct link_request *request, 
 		x.has_cursor = true;
 		x.cursor = x.next_cursor;
 	}
-	return fail(&x, CTL_REFUSED, "the agent's answer does not come to an end");
+	return give_up(&x, CTL_REFUSED, "the agent's answer does not come to an end");
 }
