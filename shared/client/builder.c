@@ -188,6 +188,8 @@ int ooo_const(struct ooo_builder *b, enum ooo_dtype dtype, int rank, const int64
 	if (bytes != nbytes)
 		return fail(b, -EINVAL, "%s: its shape takes %" PRIu64 " bytes, not %zu", what,
 			    bytes, nbytes);
+	if (bytes && !data)
+		return fail(b, -EINVAL, "%s: its data is NULL", what);
 	rc = reserve_tensors(b, 1);
 	if (rc)
 		return rc;

@@ -9,7 +9,7 @@ build=${OOO_BUILD:-build}
 root=${OOO_ROOT:-.}
 work=${TEST_TMPDIR:-$(mktemp -d)}
 export OOO_RUNTIME_DIR=${OOO_RUNTIME_DIR:-$work}
-agent=
+agent=''
 
 fail()
 {
@@ -18,16 +18,16 @@ fail()
 	exit 1
 }
 
-strict='-Wall -Wextra -Werror -pedantic'
+strict=(-Wall -Wextra -Werror -pedantic)
 for header in "$build"/include/ooo/*.h; do
 	name=ooo/$(basename "$header")
 	echo "#include <$name>" >"$work/alone.c"
 	for std in c99 c11 gnu17; do
-		${CC:-cc} -std=$std $strict -I"$build/include" -c "$work/alone.c" -o "$work/alone.o" ||
+		${CC:-cc} -std=$std "${strict[@]}" -I"$build/include" -c "$work/alone.c" -o "$work/alone.o" ||
 			fail "$name does not compile as $std"
 	done
 	for std in c++11 c++17 c++20; do
-		${CXX:-c++} -x c++ -std=$std $strict -I"$build/include" -c "$work/alone.c" -o "$work/alone.o" ||
+		${CXX:-c++} -x c++ -std=$std "${strict[@]}" -I"$build/include" -c "$work/alone.c" -o "$work/alone.o" ||
 			fail "$name does not compile as $std"
 	done
 done
@@ -43,16 +43,15 @@ for symbol in $declared; do
 	grep -qx "$symbol" <<<"$exported" || fail "$symbol is declared but not exported"
 done
 
-sanitize=
+link=("-L$build/lib" -looo "-Wl,-rpath,$build/lib")
 case ${OOO_SANITIZE:-} in
-asan) sanitize=-fsanitize=address,undefined ;;
-tsan) sanitize=-fsanitize=thread ;;
+asan) link+=("-fsanitize=address,undefined") ;;
+tsan) link+=(-fsanitize=thread) ;;
 esac
-link="-L$build/lib -looo -Wl,-rpath,$build/lib $sanitize"
 example=$root/tests/examples/tenant.c
-${CC:-cc} -std=gnu11 $strict -I"$build/include" "$example" $link -o "$work/tenant" ||
+${CC:-cc} -std=gnu11 "${strict[@]}" -I"$build/include" "$example" "${link[@]}" -o "$work/tenant" ||
 	fail "the example does not build as C"
-${CXX:-c++} -x c++ -std=c++11 $strict -I"$build/include" "$example" -x none $link -o "$work/tenant++" ||
+${CXX:-c++} -x c++ -std=c++11 "${strict[@]}" -I"$build/include" "$example" -x none "${link[@]}" -o "$work/tenant++" ||
 	fail "the example does not build as C++"
 "$work/tenant" 2>"$work/err" && fail "the example ran without an agent"
 grep -q 'no agent at' "$work/err" || fail "without an agent it says: $(cat "$work/err")"
@@ -60,7 +59,7 @@ grep -q 'no agent at' "$work/err" || fail "without an agent it says: $(cat "$wor
 "$build/bin/ooo-agent" --device cpu --threads 1 2>"$work/agent.log" &
 agent=$!
 for ((i = 0; i < 200; i++)); do
-	grep -q 'ready:' "$work/agent.log" && break
+	grep -qs 'ready:' "$work/agent.log" && break
 	kill -0 "$agent" 2>/dev/null || fail "the agent did not start: $(cat "$work/agent.log")"
 	sleep 0.05
 done

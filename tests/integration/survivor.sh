@@ -8,7 +8,7 @@ set -u
 build=${OOO_BUILD:-build}
 export OOO_RUNTIME_DIR=${OOO_RUNTIME_DIR:-$(mktemp -d)}
 log=$OOO_RUNTIME_DIR/agent.log
-agent= tenant= generation=0
+agent='' tenant='' generation=0
 
 fail()
 {
@@ -24,7 +24,7 @@ start_agent()
 	"$build/bin/ooo-agent" --device cpu --threads 1 2>"$log" &
 	agent=$!
 	for ((i = 0; i < 600; i++)); do
-		grep -q 'ready:' "$log" && return
+		grep -qs 'ready:' "$log" && return
 		kill -0 "$agent" 2>/dev/null || fail "the agent did not start"
 		sleep 0.05
 	done
@@ -54,6 +54,6 @@ for signal in KILL TERM KILL KILL; do
 	[ $signal = KILL ] || [ $status -eq 0 ] || fail "after SIGTERM the agent ended with status $status"
 	[ "$generation" -eq 4 ] || start_agent
 done
-agent=
+agent=''
 wait "$tenant" || fail "the tenant: $(cat "$OOO_RUNTIME_DIR/err")"
 tail -n 1 "$OOO_RUNTIME_DIR/out"

@@ -292,6 +292,7 @@ static void test_errors(void **state)
 	expect_error(b, ooo_input(b, OOO_FP32, 1, (int64_t[]){ -1 }), "dims[0] is -1");
 	expect_error(b, ooo_input(b, OOO_FP32, 2, (int64_t[]){ INT64_MAX, 8 }), "16 GiB");
 	expect_error(b, ooo_const(b, OOO_FP32, 1, (int64_t[]){ 6 }, w, 20), "24 bytes, not 20");
+	expect_error(b, ooo_const(b, OOO_FP32, 1, (int64_t[]){ 6 }, NULL, 24), "data is NULL");
 	expect_error(b, ooo_op(b, (enum ooo_op)191, NULL, in, 1, out, 1), "code 191");
 	expect_error(b, ooo_op(b, OOO_OP_RELU, NULL, in, 2, out, 1),
 		     "Relu (operator 0): 2 operands");
