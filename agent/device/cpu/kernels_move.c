@@ -64,10 +64,8 @@ enum ooo_status kernel_transpose(const struct kernel_args *a, int64_t from, int6
 {
 	int64_t strides[OOO_MAX_RANK];
 	struct move m = moving(a);
-	struct walk w;
+	struct walk w = {.rank = out_tensor(a, 0)->shape.rank, .nr_operands = 2};
 
-	walk_output(&w, out_tensor(a, 0), NULL, 0);
-	w = (struct walk){.rank = out_tensor(a, 0)->shape.rank, .nr_operands = 2};
 	tensor_strides(in_tensor(a, 0), strides);
 	tensor_strides(out_tensor(a, 0), w.stride[0]);
 	for (int i = 0; i < w.rank; i++) {
