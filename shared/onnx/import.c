@@ -121,16 +121,16 @@ static int find_operands(struct node *n)
 	return 0;
 }
 
-static int bind_results(struct node *n)
+static int bind_results(struct node *n, const struct live *live)
 {
-	for (int i = 0; i < n->nr_out; i++) {
+	for (size_t i = 0; i < n->pb->n_output; i++) {
 		const char *name = n->pb->output[i];
 		int rc;
 
-		if (!*name)
+		if (!*name || (!n->out[i] && !live_name(live, name)))
 			continue;
 		if (!n->out[i])
-			return refuse(n, "output %d is not supported", i);
+			return refuse(n, "output %zu is not supported", i);
 		rc = bind_value(n->im, name, n->out[i]);
 		if (rc)
 			return rc;
@@ -138,7 +138,8 @@ static int bind_results(struct node *n)
 	return 0;
 }
 
-static int import_one(struct importer *im, const Onnx__NodeProto *pb, size_t index)
+static int import_one(struct importer *im, const Onnx__NodeProto *pb, size_t index,
+		      const struct live *live)
 {
 	struct node n = { im, pb, index, im->model->opset, 0, 0, NULL, NULL, NULL, 0 };
 
@@ -149,11 +150,11 @@ static int import_one(struct importer *im, const Onnx__NodeProto *pb, size_t ind
 	if (!n.in || !n.out || !n.seen)
 		return -ENOMEM;
 	for (size_t i = 0; i < pb->n_output; i++)
-		if (*pb->output[i])
+		if (*pb->output[i] && live_name(live, pb->output[i]))
 			n.nr_out = (int)i + 1;
 	if (find_operands(&n) || import_node(&n))
 		return n.rc;
-	return bind_results(&n);
+	return bind_results(&n, live);
 }
 
 /* Everything between the inputs and the outputs of a graph, in the current scope. */
@@ -169,7 +170,7 @@ static int import_body(struct importer *im, const Onnx__GraphProto *graph)
 			rc = import_initializer(im, graph->initializer[i]);
 	for (size_t i = 0; !rc && i < graph->n_node; i++)
 		if (live.nodes[i])
-			rc = import_one(im, graph->node[i], i);
+			rc = import_one(im, graph->node[i], i, &live);
 	live_free(&live);
 	return rc;
 }
@@ -181,9 +182,9 @@ int import_subgraph(struct node *n, const Onnx__GraphProto *graph)
 
 	if (graph->n_input || graph->n_sparse_initializer)
 		return refuse(n, "a branch with inputs or sparse initialisers is not supported");
-	if (graph->n_output != (size_t)n->nr_out)
-		return refuse(n, "a branch has %zu outputs but the node %d", graph->n_output,
-			      n->nr_out);
+	if (graph->n_output != n->pb->n_output)
+		return refuse(n, "a branch has %zu outputs but the node %zu", graph->n_output,
+			      n->pb->n_output);
 	if (im->depth == MAX_GRAPH_DEPTH)
 		return refuse(n, "graphs are nested more than %d deep", MAX_GRAPH_DEPTH);
 	rc = scope_push(im);
@@ -191,12 +192,12 @@ int import_subgraph(struct node *n, const Onnx__GraphProto *graph)
 		return n->rc = rc;
 	im->depth++;
 	rc = import_body(im, graph);
-	for (int i = 0; !rc && i < n->nr_out; i++) {
+	for (size_t i = 0; !rc && i < graph->n_output; i++) {
 		const char *name = graph->output[i]->name;
 
 		n->out[i] = name ? scope_find(im, name) : NULL;
 		if (!n->out[i])
-			rc = refuse(n, "output %d of a branch is not computed", i);
+			rc = refuse(n, "output %zu of a branch is not computed", i);
 	}
 	im->depth--;
 	scope_pop(im);

@@ -49,7 +49,7 @@ void *import_alloc(struct importer *im, uint64_t bytes);
 int import_own(struct importer *im, void *p);
 void import_free(struct importer *im);
 
-/* A node at work. Trailing absent operands and outputs are not counted. */
+/* A node at work. Trailing operands that are absent and outputs that nobody uses are not counted. */
 struct node {
 	struct importer *im;
 	const Onnx__NodeProto *pb;

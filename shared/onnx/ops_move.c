@@ -46,9 +46,10 @@ IMPORT(concat)
 IMPORT(split)
 {
 	struct value *x = n->in[0];
-	int axis = attr_axis(n, "axis", 0, x->shape.rank), nr = n->nr_out, count;
-	int64_t *sizes = import_alloc(n->im, (uint64_t)(nr + 1) * sizeof(*sizes)), start = 0;
+	int axis = attr_axis(n, "axis", 0, x->shape.rank), nr, count;
+	int64_t *sizes = import_alloc(n->im, (n->pb->n_output + 1) * sizeof(*sizes)), start = 0;
 
+	nr = (int)n->pb->n_output; /* those that nobody uses count as well */
 	if (!sizes)
 		return refuse(n, "%s", ooo_onnx_error());
 	if (n->opset < 13 && n->nr_in > 1)

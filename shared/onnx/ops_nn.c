@@ -42,8 +42,10 @@ IMPORT(batch_norm)
 		return refuse(n, "spatial = 0 is not supported");
 	if (n->opset >= 14 && attr_flag(n, "training_mode", false))
 		return refuse(n, "training_mode is not supported");
-	if (n->nr_out > 1)
-		return refuse(n, "outputs of training (mean, variance) are not supported");
+	/* Even if nobody uses them: that they are there means training, with other results. */
+	for (size_t i = 1; i < n->pb->n_output; i++)
+		if (*n->pb->output[i])
+			return refuse(n, "outputs of training (mean, variance) are not supported");
 	return emit_node(n, op, &a);
 }
 

@@ -403,6 +403,29 @@ static void test_dropout(void **state)
 	ooo_builder_free(b);
 }
 
+/* Exporters list outputs that nobody uses. */
+static void test_unused_outputs(void **state)
+{
+	Onnx__NodeProto *node = begin(7, "Dropout", "x");
+
+	MAKER_PUSH(node->output, node->n_output, maker_text("mask", 4));
+	ASSERT_DIMS((only_op(OOO_OP_IDENTITY), output_decl(b, 0)), 1, 4, 7, 7);
+	ooo_builder_free(b);
+	maker_output(&m, "mask");
+	assert_refused(&m, NULL, "the mask is not supported before opset 12");
+	node = pool(11, "MaxPool", 2, 2);
+	MAKER_PUSH(node->output, node->n_output, maker_text("where", 5));
+	assert_int_equal(only_op(OOO_OP_MAX_POOL)->nr_out, 1);
+	ooo_builder_free(b);
+
+	/* Equal parts: all outputs count. */
+	node = begin(11, "Split", "x");
+	MAKER_PUSH(node->output, node->n_output, maker_text("rest", 4));
+	maker_attr_int(node, "axis", 1);
+	ASSERT_DIMS((only_op(OOO_OP_SPLIT), output_decl(b, 0)), 1, 2, 7, 7);
+	ooo_builder_free(b);
+}
+
 static Onnx__NodeProto *lstm(void)
 {
 	Onnx__NodeProto *node;
@@ -503,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_resize_versions),
 		cmocka_unit_test(test_gemm),
 		cmocka_unit_test(test_dropout),
+		cmocka_unit_test(test_unused_outputs),
 		cmocka_unit_test(test_lstm),
 		cmocka_unit_test(test_split_into_slices),
 		cmocka_unit_test(test_variadic),
