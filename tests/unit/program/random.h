@@ -6,6 +6,8 @@
 #ifndef OOO_TESTS_PROGRAM_RANDOM_H
 #define OOO_TESTS_PROGRAM_RANDOM_H
 
+#include <math.h>
+
 #include "tests/unit/program/build.h"
 
 #define RANDOM_MAX_LIVE 256
