@@ -17,12 +17,12 @@
 #if DNNL_V3
 typedef dnnl_memory_desc_t md_t;
 typedef const_dnnl_memory_desc_t md_arg;
-#define MD(m) (m)
+#define MD(m)   (m)
 #define MD_NONE NULL
 #else
 typedef dnnl_memory_desc_t md_t;
 typedef const dnnl_memory_desc_t *md_arg;
-#define MD(m) (&(m))
+#define MD(m)   (&(m))
 #define MD_NONE NULL
 #endif
 
@@ -84,41 +84,46 @@ static inline int memory_md(dnnl_memory_t mem, md_arg *md)
 }
 
 struct conv_geometry {
-	dnnl_dims_t stride, dilate, pad_l, pad_r; /* two each, height and width; dilate: 0 = dense */
+	dnnl_dims_t stride, dilate, pad_l,
+		pad_r; /* two each, height and width; dilate: 0 = dense */
 };
 
-static inline int pd_conv(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, bool transposed, md_arg src,
-			  md_arg weights, md_arg bias, md_arg dst, const struct conv_geometry *g,
-			  const_dnnl_primitive_attr_t attr)
+static inline int pd_conv(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, bool transposed,
+			  md_arg src, md_arg weights, md_arg bias, md_arg dst,
+			  const struct conv_geometry *g, const_dnnl_primitive_attr_t attr)
 {
 #if DNNL_V3
 	if (transposed)
 		return dnnl_deconvolution_forward_primitive_desc_create(
 			pd, engine, dnnl_forward_inference, dnnl_deconvolution_direct, src, weights,
 			bias, dst, g->stride, g->dilate, g->pad_l, g->pad_r, attr);
-	return dnnl_convolution_forward_primitive_desc_create(
-		pd, engine, dnnl_forward_inference, dnnl_convolution_direct, src, weights, bias, dst,
-		g->stride, g->dilate, g->pad_l, g->pad_r, attr);
+	return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_inference,
+							      dnnl_convolution_direct, src, weights,
+							      bias, dst, g->stride, g->dilate,
+							      g->pad_l, g->pad_r, attr);
 #else
 	dnnl_convolution_desc_t cd;
 	dnnl_deconvolution_desc_t dd;
 	int err;
 
 	if (transposed) {
-		err = dnnl_dilated_deconvolution_forward_desc_init(
-			&dd, dnnl_forward_inference, dnnl_deconvolution_direct, src, weights, bias, dst,
-			g->stride, g->dilate, g->pad_l, g->pad_r);
+		err = dnnl_dilated_deconvolution_forward_desc_init(&dd, dnnl_forward_inference,
+								   dnnl_deconvolution_direct, src,
+								   weights, bias, dst, g->stride,
+								   g->dilate, g->pad_l, g->pad_r);
 		return err ? err : (int)dnnl_primitive_desc_create(pd, &dd, attr, engine, NULL);
 	}
 	err = dnnl_dilated_convolution_forward_desc_init(&cd, dnnl_forward_inference,
-							 dnnl_convolution_direct, src, weights, bias,
-							 dst, g->stride, g->dilate, g->pad_l, g->pad_r);
+							 dnnl_convolution_direct, src, weights,
+							 bias, dst, g->stride, g->dilate, g->pad_l,
+							 g->pad_r);
 	return err ? err : (int)dnnl_primitive_desc_create(pd, &cd, attr, engine, NULL);
 #endif
 }
 
-static inline int pd_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, md_arg src, md_arg weights,
-			    md_arg bias, md_arg dst, const_dnnl_primitive_attr_t attr)
+static inline int pd_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, md_arg src,
+			    md_arg weights, md_arg bias, md_arg dst,
+			    const_dnnl_primitive_attr_t attr)
 {
 #if DNNL_V3
 	return dnnl_matmul_primitive_desc_create(pd, engine, src, weights, bias, dst, attr);
@@ -135,13 +140,14 @@ static inline int pd_pool(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_
 			  const struct conv_geometry *g, const_dnnl_primitive_attr_t attr)
 {
 #if DNNL_V3
-	return dnnl_pooling_forward_primitive_desc_create(pd, engine, dnnl_forward_inference, alg, src,
-							  dst, g->stride, kernel, g->dilate, g->pad_l,
-							  g->pad_r, attr);
+	return dnnl_pooling_forward_primitive_desc_create(pd, engine, dnnl_forward_inference, alg,
+							  src, dst, g->stride, kernel, g->dilate,
+							  g->pad_l, g->pad_r, attr);
 #else
 	dnnl_pooling_v2_desc_t d;
-	int err = dnnl_pooling_v2_forward_desc_init(&d, dnnl_forward_inference, alg, src, dst, g->stride,
-						    kernel, g->dilate, g->pad_l, g->pad_r);
+	int err =
+		dnnl_pooling_v2_forward_desc_init(&d, dnnl_forward_inference, alg, src, dst,
+						  g->stride, kernel, g->dilate, g->pad_l, g->pad_r);
 
 	return err ? err : (int)dnnl_primitive_desc_create(pd, &d, attr, engine, NULL);
 #endif
@@ -152,20 +158,21 @@ static inline int pd_softmax(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, bo
 {
 #if DNNL_V3
 	return dnnl_softmax_forward_primitive_desc_create(
-		pd, engine, dnnl_forward_inference, log ? dnnl_softmax_log : dnnl_softmax_accurate, src,
-		dst, axis, attr);
+		pd, engine, dnnl_forward_inference, log ? dnnl_softmax_log : dnnl_softmax_accurate,
+		src, dst, axis, attr);
 #else
 	dnnl_softmax_v2_desc_t d;
 	int err = dnnl_softmax_v2_forward_desc_init(&d, dnnl_forward_inference,
-						    log ? dnnl_softmax_log : dnnl_softmax_accurate, src,
-						    dst, axis);
+						    log ? dnnl_softmax_log : dnnl_softmax_accurate,
+						    src, dst, axis);
 
 	return err ? err : (int)dnnl_primitive_desc_create(pd, &d, attr, engine, NULL);
 #endif
 }
 
-static inline int pd_layer_norm(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, md_arg src, md_arg dst,
-				float epsilon, bool shift, const_dnnl_primitive_attr_t attr)
+static inline int pd_layer_norm(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, md_arg src,
+				md_arg dst, float epsilon, bool shift,
+				const_dnnl_primitive_attr_t attr)
 {
 	unsigned flags = dnnl_use_scale | (shift ? dnnl_use_shift : 0u);
 #if DNNL_V3
@@ -182,16 +189,17 @@ static inline int pd_layer_norm(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
 }
 
 static inline int pd_lrn(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, md_arg src, md_arg dst,
-			 int size, float alpha, float beta, float k, const_dnnl_primitive_attr_t attr)
+			 int size, float alpha, float beta, float k,
+			 const_dnnl_primitive_attr_t attr)
 {
 #if DNNL_V3
 	return dnnl_lrn_forward_primitive_desc_create(pd, engine, dnnl_forward_inference,
-						      dnnl_lrn_across_channels, src, dst, size, alpha,
-						      beta, k, attr);
+						      dnnl_lrn_across_channels, src, dst, size,
+						      alpha, beta, k, attr);
 #else
 	dnnl_lrn_desc_t d;
-	int err = dnnl_lrn_forward_desc_init(&d, dnnl_forward_inference, dnnl_lrn_across_channels, src,
-					     size, alpha, beta, k);
+	int err = dnnl_lrn_forward_desc_init(&d, dnnl_forward_inference, dnnl_lrn_across_channels,
+					     src, size, alpha, beta, k);
 
 	(void)dst;
 	return err ? err : (int)dnnl_primitive_desc_create(pd, &d, attr, engine, NULL);

@@ -71,15 +71,16 @@ struct onednn_chunk *build_chunk(struct prim_build *b)
 	return &s->chunks[s->nr_chunks++];
 }
 
-int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md, enum arg_source source,
-	      unsigned index, size_t offset)
+int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md,
+	      enum arg_source source, unsigned index, size_t offset)
 {
 	struct chunk_arg *a = &c->args[c->nr_args];
 
 	if (c->nr_args == CHUNK_MAX_ARGS)
 		return -EOPNOTSUPP;
 	*a = (struct chunk_arg){
-		.arg = arg, .source = (uint8_t)source, .index = (uint8_t)index, .offset = offset};
+		.arg = arg, .source = (uint8_t)source, .index = (uint8_t)index, .offset = offset
+	};
 	a->mem = calloc(b->o->workers, sizeof(*a->mem));
 	if (!a->mem)
 		return -ENOMEM;
@@ -93,11 +94,11 @@ int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md, 
 	return 0;
 }
 
-
 /* Run a primitive here and now, on the loader's own stream. */
-static int run_now(struct prim_build *b, dnnl_primitive_desc_t pd, dnnl_memory_t from, dnnl_memory_t to)
+static int run_now(struct prim_build *b, dnnl_primitive_desc_t pd, dnnl_memory_t from,
+		   dnnl_memory_t to)
 {
-	dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+	dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, from }, { DNNL_ARG_TO, to } };
 	dnnl_primitive_t prim;
 	dnnl_stream_t stream;
 	int err = dnnl_primitive_create(&prim, pd);
@@ -114,7 +115,8 @@ static int run_now(struct prim_build *b, dnnl_primitive_desc_t pd, dnnl_memory_t
 	return err;
 }
 
-static int reorder(struct prim_build *b, md_arg have, const void *data, md_arg want, dnnl_memory_t to)
+static int reorder(struct prim_build *b, md_arg have, const void *data, md_arg want,
+		   dnnl_memory_t to)
 {
 	dnnl_primitive_desc_t pd;
 	dnnl_memory_t from;
@@ -197,7 +199,7 @@ int build_packed(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg w
 			return err;
 		s->nr_packed++;
 	}
-	*a = (struct chunk_arg){.arg = arg, .source = ARG_FIXED};
+	*a = (struct chunk_arg){ .arg = arg, .source = ARG_FIXED };
 	a->mem = malloc(sizeof(*a->mem));
 	if (!a->mem)
 		return -ENOMEM;

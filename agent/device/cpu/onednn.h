@@ -90,8 +90,8 @@ void onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk, u
 
 /* For onednn_*.c: add chunks and their arguments. All return 0 or a dnnl_status_t. */
 struct onednn_chunk *build_chunk(struct prim_build *b);
-int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md, enum arg_source source,
-	      unsigned index, size_t offset);
+int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md,
+	      enum arg_source source, unsigned index, size_t offset);
 /* Constant data, times scale, in the primitive's own layout; made once per key and layout. The data
  * must be dense unless scale is 1. */
 int build_packed(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg want, md_arg have,
@@ -104,15 +104,15 @@ const void *build_const(const struct prim_build *b, uint32_t tensor); /* NULL: n
 /* Attributes with the step's post-operations. Binary operands get descriptors like the output's:
  * dims of this chunk, offsets found by build_post_args(). -EOPNOTSUPP: one of them does not map. */
 struct post_plan {
-	int nr; /* dnnl post-ops so far */
+	int nr;                       /* dnnl post-ops so far */
 	int arg_index[STEP_MAX_POST]; /* dnnl index of each binary one; -1 */
 	bool full[STEP_MAX_POST];     /* operand has the output's shape: moves with the chunk */
 	md_t md[STEP_MAX_POST];
 };
 
 int build_attr(struct prim_build *b, int nr_dims, const dnnl_dim_t *out_dims,
-	       const dnnl_dim_t *chunk_dims, const dnnl_dim_t *chunk_strides, struct post_plan *plan,
-	       dnnl_primitive_attr_t *attr);
+	       const dnnl_dim_t *chunk_dims, const dnnl_dim_t *chunk_strides,
+	       struct post_plan *plan, dnnl_primitive_attr_t *attr);
 int build_post_args(struct prim_build *b, struct onednn_chunk *c, struct post_plan *plan,
 		    size_t offset);
 void post_plan_drop(struct post_plan *plan);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Convolution and transposed convolution. A chunk is some whole images of the batch or a band of
- * output rows of one image, described as a convolution of its own: dense descriptors of the rows that
- * it reads and writes, with the padding that is left at its edges. (Strided views of blocked layouts fall to oneDNN's reference
- * code; bands of channels-last images are dense.) Bands share the packed weights.
+ * output rows of one image, described as a convolution of its own: dense descriptors of the rows
+ * that it reads and writes, with the padding that is left at its edges. (Strided views of blocked
+ * layouts fall to oneDNN's reference code; bands of channels-last images are dense.) Bands share
+ * the packed weights.
  *
  * Measured on ResNet-50 with 2 threads: bands of channels-last rows beat splits of the output
  * channels in blocked layouts in most layers, and weights packed once per band cost up to a third.
@@ -47,11 +48,22 @@ static int describe(struct prim_build *b, struct conv *c)
 	*c = (struct conv){
 		.transposed = s->op == OOO_OP_CONV_TRANSPOSE,
 		.nhwc = image_layout(y),
-		.n = dim(x, 0), .ic = dim(x, 1), .ih = dim(x, 2), .iw = dim(x, 3),
-		.oc = dim(y, 1), .oh = dim(y, 2), .ow = dim(y, 3),
-		.kh = dim(w, 2), .kw = dim(w, 3), .groups = a->group ? a->group : 1,
-		.sh = a->stride[0], .sw = a->stride[1], .dh = a->dilation[0], .dw = a->dilation[1],
-		.pt = a->pad[0], .pl = a->pad[1],
+		.n = dim(x, 0),
+		.ic = dim(x, 1),
+		.ih = dim(x, 2),
+		.iw = dim(x, 3),
+		.oc = dim(y, 1),
+		.oh = dim(y, 2),
+		.ow = dim(y, 3),
+		.kh = dim(w, 2),
+		.kw = dim(w, 3),
+		.groups = a->group ? a->group : 1,
+		.sh = a->stride[0],
+		.sw = a->stride[1],
+		.dh = a->dilation[0],
+		.dw = a->dilation[1],
+		.pt = a->pad[0],
+		.pl = a->pad[1],
 		.weights = build_const(b, s->in[1]),
 	};
 	if (x->shape.rank > 4 || !c->weights)
@@ -72,15 +84,16 @@ static int describe(struct prim_build *b, struct conv *c)
 }
 
 /*
- * Cut an image into bands or the batch into groups of images: enough chunks for the threads, none too
- * small to be worth its own call. A few images that do not divide evenly are cut into bands as well.
+ * Cut an image into bands or the batch into groups of images: enough chunks for the threads, none
+ * too small to be worth its own call. A few images that do not divide evenly are cut into bands.
  */
 static void choose_cut(const struct prim_build *b, struct conv *c)
 {
 	double flops = 2.0 * (double)(c->oc * c->oh * c->ow) * (double)(c->kh * c->kw) *
 		       (double)(c->ic / c->groups);
 	int64_t threads = b->threads > 2 ? b->threads : 2;
-	double most_bands = 1 + flops / BAND_FLOPS, most_batches = 1 + flops * (double)c->n / BAND_FLOPS;
+	double most_bands = 1 + flops / BAND_FLOPS,
+	       most_batches = 1 + flops * (double)c->n / BAND_FLOPS;
 
 	c->bands = 1;
 	c->nr_batches = c->n < 4 * threads ? c->n : 4 * threads;
@@ -105,11 +118,11 @@ static int64_t most(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-/* Weights as oneDNN counts them: output channels first, also where ONNX has input channels first. */
+/* Weights as oneDNN counts them: output channels first, also where ONNX has the input ones. */
 static int weight_md(const struct conv *c, bool any, md_t *md)
 {
 	int64_t oc = c->oc / c->groups, ic = c->ic / c->groups;
-	dnnl_dim_t grouped[] = {c->groups, oc, ic, c->kh, c->kw};
+	dnnl_dim_t grouped[] = { c->groups, oc, ic, c->kh, c->kw };
 	dnnl_format_tag_t tag;
 
 	if (c->groups > 1)
@@ -131,9 +144,9 @@ static void place_band(const struct conv *c, struct band *band)
 	int64_t eff_h = (c->kh - 1) * c->dh + 1, eff_w = (c->kw - 1) * c->dw + 1;
 	int64_t first, last;
 
-	band->g = (struct conv_geometry){.stride = {c->sh, c->sw},
-					 .dilate = {c->dh - 1, c->dw - 1},
-					 .pad_l = {c->pt, c->pl}};
+	band->g = (struct conv_geometry){ .stride = { c->sh, c->sw },
+					  .dilate = { c->dh - 1, c->dw - 1 },
+					  .pad_l = { c->pt, c->pl } };
 	if (c->transposed) {
 		band->in_row = 0;
 		band->in_rows = c->ih;
@@ -162,8 +175,8 @@ struct band_mds {
 static int band_descriptors(const struct conv *c, const struct band *band, struct band_mds *m)
 {
 	dnnl_format_tag_t tag = c->nhwc ? dnnl_nhwc : dnnl_nchw;
-	dnnl_dim_t src[] = {band->images, c->ic, band->in_rows, c->iw};
-	dnnl_dim_t dst[] = {band->images, c->oc, band->out_rows, c->ow};
+	dnnl_dim_t src[] = { band->images, c->ic, band->in_rows, c->iw };
+	dnnl_dim_t dst[] = { band->images, c->oc, band->out_rows, c->ow };
 	int err = md_tag(&m->src, 4, src, tag);
 
 	if (!err)
@@ -181,8 +194,9 @@ static int add_args(struct prim_build *b, const struct conv *c, const struct ban
 {
 	size_t src = (size_t)((band->image * c->ic * c->ih + (c->nhwc ? band->in_row * c->ic : 0)) *
 			      c->iw);
-	size_t dst = (size_t)((band->image * c->oc * c->oh + (c->nhwc ? band->out_row * c->oc : 0)) *
-			      c->ow);
+	size_t dst =
+		(size_t)((band->image * c->oc * c->oh + (c->nhwc ? band->out_row * c->oc : 0)) *
+			 c->ow);
 	size_t scratch = 0;
 	md_t have;
 	int err;
@@ -202,7 +216,8 @@ static int add_args(struct prim_build *b, const struct conv *c, const struct ban
 		err = build_arg(b, chunk, DNNL_ARG_SRC, MD(m->src), ARG_IN, 0, src * sizeof(float));
 	}
 	if (!err)
-		err = build_arg(b, chunk, DNNL_ARG_DST, MD(m->dst), ARG_OUT, 0, dst * sizeof(float));
+		err = build_arg(b, chunk, DNNL_ARG_DST, MD(m->dst), ARG_OUT, 0,
+				dst * sizeof(float));
 	if (!err)
 		err = weight_md(c, false, &have);
 	if (err)
@@ -212,7 +227,8 @@ static int add_args(struct prim_build *b, const struct conv *c, const struct ban
 			   c->weights, 1.0f, 0);
 	md_drop(&have);
 	if (!err && c->bias)
-		err = build_packed(b, chunk, DNNL_ARG_BIAS, MD(m->bias), MD(m->bias), c->bias, 1.0f, 1);
+		err = build_packed(b, chunk, DNNL_ARG_BIAS, MD(m->bias), MD(m->bias), c->bias, 1.0f,
+				   1);
 	if (!err)
 		err = build_post_args(b, chunk, plan, dst * sizeof(float));
 	if (!err)
@@ -222,15 +238,15 @@ static int add_args(struct prim_build *b, const struct conv *c, const struct ban
 
 static int add_band(struct prim_build *b, const struct conv *c, struct band *band)
 {
-	dnnl_dim_t out_dims[] = {c->n, c->oc, c->oh, c->ow};
-	dnnl_dim_t dims[] = {band->images, c->oc, band->out_rows, c->ow};
-	dnnl_dim_t nhwc[] = {c->oc * band->out_rows * c->ow, 1, c->oc * c->ow, c->oc};
-	dnnl_dim_t nchw[] = {c->oc * band->out_rows * c->ow, band->out_rows * c->ow, c->ow, 1};
+	dnnl_dim_t out_dims[] = { c->n, c->oc, c->oh, c->ow };
+	dnnl_dim_t dims[] = { band->images, c->oc, band->out_rows, c->ow };
+	dnnl_dim_t nhwc[] = { c->oc * band->out_rows * c->ow, 1, c->oc * c->ow, c->oc };
+	dnnl_dim_t nchw[] = { c->oc * band->out_rows * c->ow, band->out_rows * c->ow, c->ow, 1 };
 	struct onednn_chunk *chunk = build_chunk(b);
-	struct post_plan plan = {.arg_index = {-1, -1, -1, -1}};
+	struct post_plan plan = { .arg_index = { -1, -1, -1, -1 } };
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
-	struct band_mds m = {0};
+	struct band_mds m = { 0 };
 	int err;
 
 	if (!chunk)
@@ -262,7 +278,7 @@ static int add_batches(struct prim_build *b, const struct conv *c)
 
 	for (int64_t i = 0; i < c->nr_batches && !err; i++) {
 		int64_t from = c->n * i / c->nr_batches, to = c->n * (i + 1) / c->nr_batches;
-		struct band band = {.image = from, .images = to - from, .out_rows = c->oh};
+		struct band band = { .image = from, .images = to - from, .out_rows = c->oh };
 
 		err = add_band(b, c, &band);
 	}

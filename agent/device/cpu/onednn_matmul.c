@@ -110,11 +110,12 @@ struct part_mds {
 
 static int descriptors(const struct product *p, const struct part *q, struct part_mds *m)
 {
-	dnnl_dim_t src[] = {q->batch, p->m, p->k}, w[] = {q->batch, p->k, q->cols};
-	dnnl_dim_t dst[] = {q->batch, p->m, q->cols}, bias[] = {1, 1, q->cols}, ones[] = {q->cols, q->cols, 1};
-	dnnl_dim_t src_s[] = {p->m * p->k, p->trans_a ? 1 : p->k, p->trans_a ? p->m : 1};
-	dnnl_dim_t w_s[] = {p->k * p->n, p->trans_b ? 1 : p->n, p->trans_b ? p->k : 1};
-	dnnl_dim_t dst_s[] = {p->m * p->n, p->n, 1};
+	dnnl_dim_t src[] = { q->batch, p->m, p->k }, w[] = { q->batch, p->k, q->cols };
+	dnnl_dim_t dst[] = { q->batch, p->m, q->cols }, bias[] = { 1, 1, q->cols },
+		   ones[] = { q->cols, q->cols, 1 };
+	dnnl_dim_t src_s[] = { p->m * p->k, p->trans_a ? 1 : p->k, p->trans_a ? p->m : 1 };
+	dnnl_dim_t w_s[] = { p->k * p->n, p->trans_b ? 1 : p->n, p->trans_b ? p->k : 1 };
+	dnnl_dim_t dst_s[] = { p->m * p->n, p->n, 1 };
 	/* 2-d where there is no batch: oneDNN has more implementations for it. */
 	int d = p->batch == 1 ? 1 : 0, nr = 3 - d;
 	int err = md_strides(&m->src, nr, src + d, src_s + d);
@@ -171,14 +172,14 @@ static int add_args(struct prim_build *b, const struct product *p, const struct 
 
 static int add_part(struct prim_build *b, const struct product *p, const struct part *q)
 {
-	dnnl_dim_t out[] = {p->batch, p->m, p->n}, dims[] = {q->batch, p->m, q->cols};
-	dnnl_dim_t strides[] = {p->m * p->n, p->n, 1};
+	dnnl_dim_t out[] = { p->batch, p->m, p->n }, dims[] = { q->batch, p->m, q->cols };
+	dnnl_dim_t strides[] = { p->m * p->n, p->n, 1 };
 	int d = p->batch == 1 ? 1 : 0;
 	struct onednn_chunk *c = build_chunk(b);
-	struct post_plan plan = {.arg_index = {-1, -1, -1, -1}};
+	struct post_plan plan = { .arg_index = { -1, -1, -1, -1 } };
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
-	struct part_mds m = {0};
+	struct part_mds m = { 0 };
 	int err;
 
 	if (!c)
@@ -245,7 +246,7 @@ int onednn_matmul(struct prim_build *b)
 		return -EOPNOTSUPP;
 	parts = choose_parts(b, &p);
 	for (unsigned i = 0; i < parts; i++) {
-		struct part q = {.batch = 1, .cols = p.n, .key = i};
+		struct part q = { .batch = 1, .cols = p.n, .key = i };
 
 		if (p.batch > 1) {
 			q.batch_from = p.batch * i / parts;

@@ -16,11 +16,12 @@ static int as_rows(const struct prim_build *b, int axis, bool flatten, struct ro
 	const struct tensor *x = &b->tensors[b->step->in[0]], *y = &b->tensors[b->step->out[0]];
 	const struct shape *s = &x->shape;
 
-	if (x->layout != LAYOUT_PLAIN || y->layout != LAYOUT_PLAIN || s->dtype != OOO_FP32 || !s->rank)
+	if (x->layout != LAYOUT_PLAIN || y->layout != LAYOUT_PLAIN || s->dtype != OOO_FP32 ||
+	    !s->rank)
 		return -EOPNOTSUPP;
 	if (!flatten && axis != s->rank - 1)
 		return -EOPNOTSUPP;
-	*r = (struct rows){.rows = 1, .width = 1};
+	*r = (struct rows){ .rows = 1, .width = 1 };
 	for (int i = 0; i < s->rank; i++) {
 		if (i < axis)
 			r->rows *= s->dims[i];
@@ -33,7 +34,7 @@ static int as_rows(const struct prim_build *b, int axis, bool flatten, struct ro
 static int add_layer_norm_constants(struct prim_build *b, struct onednn_chunk *c, int64_t width,
 				    const void *scale, const void *shift)
 {
-	md_t md = {0};
+	md_t md = { 0 };
 	int err = md_tag(&md, 1, &width, dnnl_x);
 
 	if (!err)
@@ -57,13 +58,13 @@ static int make_pd(struct prim_build *b, md_t *md, const void *shift, dnnl_primi
 static int add_rows(struct prim_build *b, const struct rows *r, int64_t from, int64_t nr,
 		    const void *scale, const void *shift)
 {
-	dnnl_dim_t dims[] = {nr, r->width};
+	dnnl_dim_t dims[] = { nr, r->width };
 	size_t offset = (size_t)(from * r->width) * sizeof(float);
 	struct onednn_chunk *c = build_chunk(b);
-	struct post_plan plan = {.arg_index = {-1, -1, -1, -1}};
+	struct post_plan plan = { .arg_index = { -1, -1, -1, -1 } };
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
-	md_t md = {0};
+	md_t md = { 0 };
 	int err;
 
 	if (!c)
@@ -89,9 +90,11 @@ static int add_rows(struct prim_build *b, const struct rows *r, int64_t from, in
 	return err;
 }
 
-static int row_chunks(struct prim_build *b, const struct rows *r, const void *scale, const void *shift)
+static int row_chunks(struct prim_build *b, const struct rows *r, const void *scale,
+		      const void *shift)
 {
-	int64_t chunks = 1 + r->rows * r->width / CHUNK_ELEMS, most = b->threads > 2 ? b->threads : 2;
+	int64_t chunks = 1 + r->rows * r->width / CHUNK_ELEMS,
+		most = b->threads > 2 ? b->threads : 2;
 	int err = 0;
 
 	if (chunks > most)
@@ -125,16 +128,17 @@ static int layer_norm(struct prim_build *b)
 	return scale ? row_chunks(b, &r, scale, shift) : -EOPNOTSUPP;
 }
 
-static int lrn_image(struct prim_build *b, const struct shape *s, dnnl_format_tag_t tag, int64_t image)
+static int lrn_images(struct prim_build *b, const struct shape *s, dnnl_format_tag_t tag,
+		      int64_t image, int64_t images)
 {
 	const struct ooo_attr *a = &b->step->attr;
-	dnnl_dim_t dims[] = {1, s->dims[1], s->dims[2], s->dims[3]};
+	dnnl_dim_t dims[] = { images, s->dims[1], s->dims[2], s->dims[3] };
 	size_t offset = (size_t)(image * dims[1] * dims[2] * dims[3]) * sizeof(float);
 	struct onednn_chunk *c = build_chunk(b);
-	struct post_plan plan = {.arg_index = {-1, -1, -1, -1}};
+	struct post_plan plan = { .arg_index = { -1, -1, -1, -1 } };
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
-	md_t md = {0};
+	md_t md = { 0 };
 	int err;
 
 	if (!c)
@@ -143,8 +147,8 @@ static int lrn_image(struct prim_build *b, const struct shape *s, dnnl_format_ta
 	if (!err)
 		err = build_attr(b, 4, dims, dims, dims, &plan, &attr);
 	if (!err)
-		err = pd_lrn(&pd, b->o->engine, MD(md), MD(md), a->kernel[0], a->alpha, a->beta, a->bias,
-			     attr);
+		err = pd_lrn(&pd, b->o->engine, MD(md), MD(md), a->kernel[0], a->alpha, a->beta,
+			     a->bias, attr);
 	if (!err)
 		err = build_arg(b, c, DNNL_ARG_SRC, MD(md), ARG_IN, 0, offset);
 	if (!err)
@@ -162,14 +166,21 @@ static int lrn_image(struct prim_build *b, const struct shape *s, dnnl_format_ta
 static int lrn(struct prim_build *b)
 {
 	const struct tensor *x = &b->tensors[b->step->in[0]], *y = &b->tensors[b->step->out[0]];
+	int64_t n, parts;
 	int err = 0;
 
 	/* ONNX allows even sizes, whose window is lopsided; oneDNN's is not defined for them. */
 	if (x->shape.rank != 4 || x->layout != y->layout || x->layout > LAYOUT_NHWC ||
-	    b->step->attr.kernel[0] % 2 == 0 || x->shape.dims[0] > CPU_MAX_CHUNKS)
+	    b->step->attr.kernel[0] % 2 == 0)
 		return -EOPNOTSUPP;
-	for (int64_t i = 0; i < x->shape.dims[0] && !err; i++)
-		err = lrn_image(b, &x->shape, x->layout == LAYOUT_NHWC ? dnnl_nhwc : dnnl_nchw, i);
+	n = x->shape.dims[0];
+	parts = n < CPU_MAX_CHUNKS ? n : CPU_MAX_CHUNKS;
+	for (int64_t i = 0; i < parts && !err; i++) {
+		int64_t from = n * i / parts;
+
+		err = lrn_images(b, &x->shape, x->layout == LAYOUT_NHWC ? dnnl_nhwc : dnnl_nchw,
+				 from, n * (i + 1) / parts - from);
+	}
 	return err;
 }
 

@@ -5,8 +5,8 @@
 
 #include "agent/device/cpu/onednn.h"
 
-static int append_eltwise(dnnl_post_ops_t ops, struct post_plan *plan, dnnl_alg_kind_t alg, float alpha,
-			  float beta)
+static int append_eltwise(dnnl_post_ops_t ops, struct post_plan *plan, dnnl_alg_kind_t alg,
+			  float alpha, float beta)
 {
 	plan->nr++;
 	return pd_eltwise(ops, alg, alpha, beta);
@@ -33,8 +33,8 @@ static int append_activation(dnnl_post_ops_t ops, struct post_plan *plan, const 
 		return append_eltwise(ops, plan, dnnl_eltwise_swish, post->alpha, 0);
 	case OOO_OP_GELU:
 		return append_eltwise(ops, plan,
-				      post->mode ? dnnl_eltwise_gelu_tanh : dnnl_eltwise_gelu_erf, 0,
-				      0);
+				      post->mode ? dnnl_eltwise_gelu_tanh : dnnl_eltwise_gelu_erf,
+				      0, 0);
 	case OOO_OP_HARD_SWISH:
 		return append_eltwise(ops, plan, dnnl_eltwise_hardswish, 1.0f / 6, 0.5f);
 	case OOO_OP_HARD_SIGMOID:
@@ -46,8 +46,8 @@ static int append_activation(dnnl_post_ops_t ops, struct post_plan *plan, const 
 }
 
 /* The operand's dims, aligned to the output's rank. False: it does not broadcast that way. */
-static bool aligned_dims(const struct shape *s, int nr_dims, const dnnl_dim_t *out, dnnl_dim_t *dims,
-			 bool *full, int *nr_wide)
+static bool aligned_dims(const struct shape *s, int nr_dims, const dnnl_dim_t *out,
+			 dnnl_dim_t *dims, bool *full, int *nr_wide)
 {
 	*full = true;
 	*nr_wide = 0;
@@ -111,8 +111,8 @@ static int append_binary(struct prim_build *b, dnnl_post_ops_t ops, struct post_
 }
 
 int build_attr(struct prim_build *b, int nr_dims, const dnnl_dim_t *out_dims,
-	       const dnnl_dim_t *chunk_dims, const dnnl_dim_t *chunk_strides, struct post_plan *plan,
-	       dnnl_primitive_attr_t *attr)
+	       const dnnl_dim_t *chunk_dims, const dnnl_dim_t *chunk_strides,
+	       struct post_plan *plan, dnnl_primitive_attr_t *attr)
 {
 	dnnl_post_ops_t ops = NULL;
 	int err;
@@ -140,7 +140,8 @@ int build_attr(struct prim_build *b, int nr_dims, const dnnl_dim_t *out_dims,
 	return err;
 }
 
-int build_post_args(struct prim_build *b, struct onednn_chunk *c, struct post_plan *plan, size_t offset)
+int build_post_args(struct prim_build *b, struct onednn_chunk *c, struct post_plan *plan,
+		    size_t offset)
 {
 	for (int i = 0; i < b->step->nr_post; i++) {
 		int err;
@@ -149,8 +150,7 @@ int build_post_args(struct prim_build *b, struct onednn_chunk *c, struct post_pl
 			continue;
 		err = build_arg(b, c,
 				DNNL_ARG_ATTR_MULTIPLE_POST_OP(plan->arg_index[i]) | DNNL_ARG_SRC_1,
-				MD(plan->md[i]), ARG_POST, (unsigned)i,
-				plan->full[i] ? offset : 0);
+				MD(plan->md[i]), ARG_POST, (unsigned)i, plan->full[i] ? offset : 0);
 		if (err)
 			return err;
 	}
