@@ -41,8 +41,7 @@ static void expect_refusal(const struct ooo_options *opts, int want, const char 
 	assert_int_equal(ooo_connect(opts, &client, text, sizeof(text)), want);
 	assert_null(client);
 	expect_text(text, part);
-	usleep(20000); /* the agent closes its end as well */
-	assert_true(fake_count_fds() <= before);
+	assert_true(fake_fds_settle(before));
 	assert_int_equal(ooo_connect(opts, &client, NULL, 0), want);
 }
 
@@ -197,11 +196,7 @@ static void test_hello_faults(void **state)
 			fail_msg("case %zu: not %d but \"%s\"", i, cases[i].rc, text);
 		assert_null(client);
 		expect_text(text, cases[i].part);
-		/* Until the agent's end is closed, too. */
-		for (int k = 0; k < 500 && fake_count_fds() > before; k++)
-			usleep(1000);
-		assert_true(fake_count_fds() <= before);
-		usleep(10000);
+		assert_true(fake_fds_settle(before));
 	}
 }
 
@@ -264,7 +259,7 @@ static void test_load_refused(void **state)
 	fake_put(&agent->refuse, OOO_QUOTA);
 	assert_null(fake_relu(client, 4));
 	assert_int_equal(ooo_stats(client, &stats), 0);
-	assert_int_equal(fake_count_fds(), before);
+	assert_true(fake_fds_settle(before));
 	assert_non_null(fake_relu(client, 4)); /* a refusal leaves the connection as it was */
 	ooo_disconnect(client);
 }

@@ -624,4 +624,12 @@ static inline int fake_count_fds(void)
 	return n;
 }
 
+/* No more descriptors than before, once the agent's thread has closed its own. */
+static inline bool fake_fds_settle(int before)
+{
+	for (int i = 0; i < 5000 && fake_count_fds() > before; i++)
+		usleep(1000);
+	return fake_count_fds() <= before;
+}
+
 #endif
