@@ -35,7 +35,7 @@ enum log_level log_get_level(void)
 
 static void write_line(enum log_level level, const char *fmt, va_list ap)
 {
-	static const char *const prefix[] = {"error: ", "warning: ", "", "debug: "};
+	static const char *const prefix[] = { "error: ", "warning: ", "", "debug: " };
 	char line[LINE_BYTES];
 	int saved = errno;
 	int n = snprintf(line, sizeof(line), "ooo-agent: %s", prefix[level]);

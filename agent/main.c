@@ -213,7 +213,7 @@ static void abandon(struct agent *a)
 
 int main(int argc, char **argv)
 {
-	static struct agent a = {.rt = {.lock_fd = -1, .listen_fd = -1}};
+	static struct agent a = { .rt = { .lock_fd = -1, .listen_fd = -1 } };
 	char why[256];
 
 	if (options_parse(&a.opts, argc, argv, why, sizeof(why))) {

@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { FLAG, TEXT, U32, U64 };
+enum kind {
+	FLAG,
+	TEXT,
+	U32,
+	U64
+};
 
 static const struct option_row {
 	const char *name;
@@ -20,42 +25,42 @@ static const struct option_row {
 	const char *help;
 } rows[] = {
 #define AT(field) offsetof(struct options, field)
-	{"device", "NAME", TEXT, AT(device.name), 0, 0,
-	 "run on this device: auto (the best there is), cpu, sim (default auto)"},
-	{"threads", "N", U32, AT(device.threads), 1, 1024,
-	 "cpu: threads to compute with (default: one for each core allowed)"},
-	{"device-memory", "BYTES", U64, AT(device.memory_bytes), 1, UINT64_MAX,
-	 "workspace budget of one program (default: the device's)"},
-	{"runtime-dir", "DIR", TEXT, AT(runtime_dir), 0, 0,
-	 "folder of the socket (default $OOO_RUNTIME_DIR; else /run/ooo for root, "
-	 "$XDG_RUNTIME_DIR/ooo for others)"},
-	{"spin-us", "US", U32, AT(turn.spin_us), 0, 1000000,
-	 "look for work this long before sleeping (default 50)"},
-	{"runahead-us", "US", U32, AT(turn.runahead_us), 1, 1000000,
-	 "predicted work that the device may queue ahead (default 1000)"},
-	{"bundle-us", "US", U32, AT(turn.bundle_us), 0, 1000000,
-	 "predicted work that joins the first step of a bundle (default 2000)"},
-	{"max-width", "N", U32, AT(turn.max_width), 1, BUNDLE_MAX_ITEMS,
-	 "steps of a bundle at most (default: the device's limit)"},
-	{"max-tenants", "N", U32, AT(limits.max_tenants), 1, 65536,
-	 "tenants connected at most (default 1024)"},
-	{"max-tenants-per-user", "N", U32, AT(limits.max_tenants_per_uid), 1, 65536,
-	 "of those, of one user (default: no limit of its own)"},
-	{"max-arena", "BYTES", U64, AT(limits.max_arena_bytes), 0, 1ull << 46,
-	 "a tenant's arena at most (default 4294967296)"},
-	{"max-weights", "BYTES", U64, AT(limits.max_weight_bytes), 1, UINT64_MAX,
-	 "a tenant's weights at most (default: the machine's memory)"},
-	{"max-workspace", "BYTES", U64, AT(limits.max_workspace_bytes), 1, UINT64_MAX,
-	 "a tenant's workspaces at most (default: the machine's memory)"},
-	{"sim-step-ns", "NS", U64, AT(device.sim_step_ns), 0, UINT32_MAX,
-	 "sim: what a bundle costs (default 0)"},
-	{"sim-item-ns", "NS", U64, AT(device.sim_item_ns), 0, UINT32_MAX,
-	 "sim: what each of its steps adds (default 0)"},
-	{"group", "NAME", TEXT, AT(group), 0, 0,
-	 "members of this group may administer the agent, as root may"},
-	{"verbose", NULL, FLAG, AT(verbose), 0, 0, "say more"},
-	{"version", NULL, FLAG, AT(version), 0, 0, "print the version and exit"},
-	{"help", NULL, FLAG, AT(help), 0, 0, "print this and exit"},
+	{ "device", "NAME", TEXT, AT(device.name), 0, 0,
+	  "run on this device: auto (the best there is), cpu, sim (default auto)" },
+	{ "threads", "N", U32, AT(device.threads), 1, 1024,
+	  "cpu: threads to compute with (default: one for each core allowed)" },
+	{ "device-memory", "BYTES", U64, AT(device.memory_bytes), 1, UINT64_MAX,
+	  "workspace budget of one program (default: the device's)" },
+	{ "runtime-dir", "DIR", TEXT, AT(runtime_dir), 0, 0,
+	  "folder of the socket (default $OOO_RUNTIME_DIR; else /run/ooo for root, "
+	  "$XDG_RUNTIME_DIR/ooo for others)" },
+	{ "spin-us", "US", U32, AT(turn.spin_us), 0, 1000000,
+	  "look for work this long before sleeping (default 50)" },
+	{ "runahead-us", "US", U32, AT(turn.runahead_us), 1, 1000000,
+	  "predicted work that the device may queue ahead (default 1000)" },
+	{ "bundle-us", "US", U32, AT(turn.bundle_us), 0, 1000000,
+	  "predicted work that joins the first step of a bundle (default 2000)" },
+	{ "max-width", "N", U32, AT(turn.max_width), 1, BUNDLE_MAX_ITEMS,
+	  "steps of a bundle at most (default: the device's limit)" },
+	{ "max-tenants", "N", U32, AT(limits.max_tenants), 1, 65536,
+	  "tenants connected at most (default 1024)" },
+	{ "max-tenants-per-user", "N", U32, AT(limits.max_tenants_per_uid), 1, 65536,
+	  "of those, of one user (default: no limit of its own)" },
+	{ "max-arena", "BYTES", U64, AT(limits.max_arena_bytes), 0, 1ull << 46,
+	  "a tenant's arena at most (default 4294967296)" },
+	{ "max-weights", "BYTES", U64, AT(limits.max_weight_bytes), 1, UINT64_MAX,
+	  "a tenant's weights at most (default: the machine's memory)" },
+	{ "max-workspace", "BYTES", U64, AT(limits.max_workspace_bytes), 1, UINT64_MAX,
+	  "a tenant's workspaces at most (default: the machine's memory)" },
+	{ "sim-step-ns", "NS", U64, AT(device.sim_step_ns), 0, UINT32_MAX,
+	  "sim: what a bundle costs (default 0)" },
+	{ "sim-item-ns", "NS", U64, AT(device.sim_item_ns), 0, UINT32_MAX,
+	  "sim: what each of its steps adds (default 0)" },
+	{ "group", "NAME", TEXT, AT(group), 0, 0,
+	  "members of this group may administer the agent, as root may" },
+	{ "verbose", NULL, FLAG, AT(verbose), 0, 0, "say more" },
+	{ "version", NULL, FLAG, AT(version), 0, 0, "print the version and exit" },
+	{ "help", NULL, FLAG, AT(help), 0, 0, "print this and exit" },
 #undef AT
 };
 
@@ -71,8 +76,9 @@ static int parse_number(const struct option_row *row, const char *text, uint64_t
 	/* strtoull takes "-1" and " 1" as well. */
 	if (!isdigit((unsigned char)text[0]) || *end || errno || *value < row->min ||
 	    *value > row->max) {
-		snprintf(why, why_bytes, "--%s: \"%s\" is not a number from %llu to %llu", row->name,
-			 text, (unsigned long long)row->min, (unsigned long long)row->max);
+		snprintf(why, why_bytes, "--%s: \"%s\" is not a number from %llu to %llu",
+			 row->name, text, (unsigned long long)row->min,
+			 (unsigned long long)row->max);
 		return -EINVAL;
 	}
 	return 0;
@@ -110,7 +116,7 @@ static int take(struct options *o, const struct option_row *row, const char *tex
 
 int options_parse(struct options *o, int argc, char **argv, char *why, size_t why_bytes)
 {
-	struct option longs[NR_ROWS + 1] = {0};
+	struct option longs[NR_ROWS + 1] = { 0 };
 	int index, c;
 
 	*o = (struct options){
@@ -119,8 +125,9 @@ int options_parse(struct options *o, int argc, char **argv, char *why, size_t wh
 		.limits = DOOR_LIMITS_DEFAULT,
 	};
 	for (size_t i = 0; i < NR_ROWS; i++)
-		longs[i] = (struct option){rows[i].name,
-					   rows[i].arg ? required_argument : no_argument, NULL, 0};
+		longs[i] =
+			(struct option){ rows[i].name,
+					 rows[i].arg ? required_argument : no_argument, NULL, 0 };
 	opterr = 0;
 	optind = 0; /* glibc: start anew, also in a second call */
 	while ((c = getopt_long(argc, argv, ":", longs, &index)) != -1) {

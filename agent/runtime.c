@@ -114,7 +114,7 @@ static int lock_dir(struct runtime *rt, char *why, size_t why_bytes)
 /* The lock is ours, so a socket that is there already is a dead agent's. */
 static int listen_in_dir(struct runtime *rt, char *why, size_t why_bytes)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
 	memcpy(addr.sun_path, rt->socket_path, sizeof(addr.sun_path));
 	rt->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

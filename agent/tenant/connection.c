@@ -15,7 +15,7 @@
 
 static void watch(struct door_tenant *c, uint32_t events)
 {
-	struct epoll_event ev = {.events = events, .data.ptr = &c->source};
+	struct epoll_event ev = { .events = events, .data.ptr = &c->source };
 
 	if (c->in_epoll)
 		epoll_ctl(c->door->epoll_fd, EPOLL_CTL_MOD, c->sock, &ev);
@@ -100,7 +100,7 @@ static void conn_ready(struct source *s, uint32_t events)
 struct door_tenant *conn_new(struct door *door, int sock, const struct peer *peer)
 {
 	struct door_tenant *c = calloc(1, sizeof(*c));
-	struct epoll_event ev = {.events = EPOLLIN | WATCH_ALWAYS};
+	struct epoll_event ev = { .events = EPOLLIN | WATCH_ALWAYS };
 
 	if (!c)
 		return NULL;
@@ -183,7 +183,8 @@ void conn_reject(struct door_tenant *c, enum ooo_status status, const char *why)
 	door_reply_init(&reply, c->req.msg.type, status, why);
 	tenant_close_fds(c->tenant_fds);
 	if (!c->gone)
-		door_reply_send(c->sock, &reply, NULL, 0); /* it is closed whether that arrives or not */
+		door_reply_send(c->sock, &reply, NULL,
+				0); /* it is closed whether that arrives or not */
 	conn_leave(c);
 }
 

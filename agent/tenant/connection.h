@@ -25,7 +25,7 @@ struct source_of_door {
 };
 
 struct door_program {
-	struct program_inst *inst; /* NULL: the id is free */
+	struct program_inst *inst;                         /* NULL: the id is free */
 	uint64_t bindings_used[PROGRAM_MAX_BINDINGS / 64]; /* ids taken */
 };
 
@@ -36,12 +36,12 @@ struct door_tenant { /* a connection */
 	struct peer peer;
 	uint64_t hello_by_ns; /* CLOCK_MONOTONIC */
 	bool in_epoll;
-	bool busy;   /* mail or job is outstanding */
-	bool gone;   /* hung up, or to be closed: no reply reaches it */
-	bool leaving; /* being taken apart */
-	bool closing; /* waits for JOB_CLOSE and nothing else */
-	bool counted; /* among the tenants: it has said a good HELLO */
-	bool added;   /* to the dispatcher and the registry */
+	bool busy;             /* mail or job is outstanding */
+	bool gone;             /* hung up, or to be closed: no reply reaches it */
+	bool leaving;          /* being taken apart */
+	bool closing;          /* waits for JOB_CLOSE and nothing else */
+	bool counted;          /* among the tenants: it has said a good HELLO */
+	bool added;            /* to the dispatcher and the registry */
 	struct tenant *tenant; /* NULL before HELLO; the dispatcher's until MAIL_TENANT_DEL is back */
 	int tenant_fds[TENANT_NR_FDS]; /* on their way to the tenant */
 	struct registry_entry entry;
@@ -69,7 +69,7 @@ struct door {
 	struct door_config config;
 	int epoll_fd;
 	struct source_of_door listener, mail, jobs, asked, signals;
-	uint64_t listen_again_ns; /* when to poll the listening socket again; 0: it is polled */
+	uint64_t listen_again_ns;  /* when to poll the listening socket again; 0: it is polled */
 	struct conn_list greeting; /* have not said a good HELLO yet */
 	struct conn_list tenants;
 	struct conn_list dead; /* freed after this round's events */

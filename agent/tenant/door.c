@@ -88,7 +88,7 @@ static void resume(struct door_tenant *c)
 
 static void listen_on(struct door *door, bool on)
 {
-	struct epoll_event ev = {.events = on ? EPOLLIN : 0, .data.ptr = &door->listener};
+	struct epoll_event ev = { .events = on ? EPOLLIN : 0, .data.ptr = &door->listener };
 
 	epoll_ctl(door->epoll_fd, EPOLL_CTL_MOD, door->config.listen_fd, &ev);
 }
@@ -147,7 +147,7 @@ static void accepted(struct door *door, int sock)
 		close(sock);
 		return;
 	}
-	peer = (struct peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
+	peer = (struct peer){ .pid = cred.pid, .uid = cred.uid, .gid = cred.gid };
 	if (door->greeting.nr >= MAX_GREETING) {
 		log_tenant(LOG_LEVEL_WARN,
 			   "pid %d, uid %u: connection closed: it said nothing and others wait",
@@ -163,7 +163,8 @@ static void listener_ready(struct source *s, uint32_t events)
 	struct door *door = ((struct source_of_door *)s)->door;
 
 	for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
-		int sock = accept4(door->config.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int sock =
+			accept4(door->config.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (sock >= 0) {
 			accepted(door, sock);
@@ -251,7 +252,7 @@ static void bury_dead(struct door *door)
 		free(c->programs);
 		free(c);
 	}
-	door->dead = (struct conn_list){0};
+	door->dead = (struct conn_list){ 0 };
 }
 
 static void expire(struct door *door)
@@ -325,7 +326,7 @@ int door_run(struct door *door)
 static int add_source(struct door *door, struct source_of_door *s, int fd,
 		      void (*ready)(struct source *s, uint32_t events))
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &s->source};
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = &s->source };
 
 	s->source.ready = ready;
 	s->door = door;

@@ -16,8 +16,8 @@
 
 struct door_limits {
 	uint32_t max_tenants;
-	uint32_t max_tenants_per_uid;  /* 0 = max_tenants */
-	uint64_t max_arena_bytes;      /* of one tenant, as are the next two */
+	uint32_t max_tenants_per_uid; /* 0 = max_tenants */
+	uint64_t max_arena_bytes;     /* of one tenant, as are the next two */
 	uint64_t max_weight_bytes;
 	uint64_t max_workspace_bytes;
 	uint32_t hello_ms; /* a connection that says nothing is closed after this long */
@@ -26,8 +26,9 @@ struct door_limits {
 
 #define DOOR_LIMITS_DEFAULT                                                                        \
 	{                                                                                          \
-		.max_tenants = 1024, .max_arena_bytes = 4ull << 30, .max_weight_bytes = UINT64_MAX, \
-		.max_workspace_bytes = UINT64_MAX, .hello_ms = 5000, .drain_ms = 30000,            \
+		.max_tenants = 1024, .max_arena_bytes = 4ull << 30,                                \
+		.max_weight_bytes = UINT64_MAX, .max_workspace_bytes = UINT64_MAX,                 \
+		.hello_ms = 5000, .drain_ms = 30000,                                               \
 	}
 
 struct door_config {

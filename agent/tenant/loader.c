@@ -12,7 +12,12 @@
 
 #include "agent/tenant/object.h"
 
-enum { QUEUE_LOAD, QUEUE_QUICK, QUEUE_CLOSE, NR_QUEUES };
+enum {
+	QUEUE_LOAD,
+	QUEUE_QUICK,
+	QUEUE_CLOSE,
+	NR_QUEUES
+};
 
 struct job_queue {
 	struct loader *loader;
@@ -36,10 +41,11 @@ struct loader {
 static void say_quota(char *why, size_t why_bytes, const struct program *p, const char *what,
 		      uint64_t need, uint64_t left)
 {
-	snprintf(why, why_bytes,
-		 "program \"%s\": needs %llu bytes of %s and the tenant has %llu left, %llu too few",
-		 p->name, (unsigned long long)need, what, (unsigned long long)left,
-		 (unsigned long long)(need - left));
+	snprintf(
+		why, why_bytes,
+		"program \"%s\": needs %llu bytes of %s and the tenant has %llu left, %llu too few",
+		p->name, (unsigned long long)need, what, (unsigned long long)left,
+		(unsigned long long)(need - left));
 }
 
 static int check_footprint(const struct job *job, const struct program_inst *inst, char *why,
@@ -93,8 +99,7 @@ static int run_load(struct loader *l, struct job *job)
 	};
 	struct program *program = NULL;
 	struct device_program *dp = NULL;
-	int err = program_compile(job->fd, job->bytes, &opts, &program, job->why,
-				  sizeof(job->why));
+	int err = program_compile(job->fd, job->bytes, &opts, &program, job->why, sizeof(job->why));
 
 	close(job->fd);
 	job->fd = -1;

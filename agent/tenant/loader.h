@@ -49,7 +49,7 @@ int loader_start(const struct device_ops *ops, struct device *dev, struct loader
 void loader_stop(struct loader *l);
 
 void loader_post(struct loader *l, struct job *job);
-int loader_fd(const struct loader *l); /* for poll */
+int loader_fd(const struct loader *l);     /* for poll */
 struct job *loader_done(struct loader *l); /* NULL: none */
 
 #endif

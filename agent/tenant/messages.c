@@ -37,23 +37,24 @@ static const struct request_kind {
 	size_t reply_bytes;
 	size_t text_off; /* in the reply; 0: it has none */
 } kinds[] = {
-	[OOO_MSG_HELLO] = {"HELLO", sizeof(struct ooo_msg_hello), OOO_MSG_WELCOME,
-			   sizeof(struct ooo_msg_welcome), offsetof(struct ooo_msg_welcome, text)},
-	[OOO_MSG_LOAD] = {"LOAD", sizeof(struct ooo_msg_load), OOO_MSG_LOADED,
-			  sizeof(struct ooo_msg_loaded), offsetof(struct ooo_msg_loaded, text)},
-	[OOO_MSG_BIND] = {"BIND", sizeof(struct ooo_msg_bind), OOO_MSG_BOUND,
-			  sizeof(struct ooo_msg_bound), offsetof(struct ooo_msg_bound, text)},
-	[OOO_MSG_UNBIND] = {"UNBIND", sizeof(struct ooo_msg_unbind), OOO_MSG_DONE,
-			    sizeof(struct ooo_msg_done), offsetof(struct ooo_msg_done, text)},
-	[OOO_MSG_UNLOAD] = {"UNLOAD", sizeof(struct ooo_msg_unbind), OOO_MSG_DONE,
-			    sizeof(struct ooo_msg_done), offsetof(struct ooo_msg_done, text)},
-	[OOO_MSG_STATS] = {"STATS", sizeof(struct ooo_msg_stats), OOO_MSG_STATS_REPLY,
-			   sizeof(struct ooo_msg_stats_reply), 0},
+	[OOO_MSG_HELLO] = { "HELLO", sizeof(struct ooo_msg_hello), OOO_MSG_WELCOME,
+			    sizeof(struct ooo_msg_welcome),
+			    offsetof(struct ooo_msg_welcome, text) },
+	[OOO_MSG_LOAD] = { "LOAD", sizeof(struct ooo_msg_load), OOO_MSG_LOADED,
+			   sizeof(struct ooo_msg_loaded), offsetof(struct ooo_msg_loaded, text) },
+	[OOO_MSG_BIND] = { "BIND", sizeof(struct ooo_msg_bind), OOO_MSG_BOUND,
+			   sizeof(struct ooo_msg_bound), offsetof(struct ooo_msg_bound, text) },
+	[OOO_MSG_UNBIND] = { "UNBIND", sizeof(struct ooo_msg_unbind), OOO_MSG_DONE,
+			     sizeof(struct ooo_msg_done), offsetof(struct ooo_msg_done, text) },
+	[OOO_MSG_UNLOAD] = { "UNLOAD", sizeof(struct ooo_msg_unbind), OOO_MSG_DONE,
+			     sizeof(struct ooo_msg_done), offsetof(struct ooo_msg_done, text) },
+	[OOO_MSG_STATS] = { "STATS", sizeof(struct ooo_msg_stats), OOO_MSG_STATS_REPLY,
+			    sizeof(struct ooo_msg_stats_reply), 0 },
 };
 
 /* What answers a message that is none of the above. */
-static const struct request_kind unknown_kind = {"?", 0, OOO_MSG_DONE, sizeof(struct ooo_msg_done),
-						 offsetof(struct ooo_msg_done, text)};
+static const struct request_kind unknown_kind = { "?", 0, OOO_MSG_DONE, sizeof(struct ooo_msg_done),
+						  offsetof(struct ooo_msg_done, text) };
 
 static const struct request_kind *find_kind(uint16_t type)
 {
@@ -68,7 +69,7 @@ int message_receive(int sock, bool want_fd, struct received *r)
 		struct cmsghdr align;
 		char bytes[CMSG_LEN(sizeof(int))]; /* not CMSG_SPACE: its padding fits another */
 	} control;
-	struct iovec iov = {.iov_base = &r->req, .iov_len = sizeof(r->req)};
+	struct iovec iov = { .iov_base = &r->req, .iov_len = sizeof(r->req) };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -126,10 +127,11 @@ static enum ooo_status fields_check(const union request_msg *q, char *why, size_
 	switch (q->msg.type) {
 	case OOO_MSG_HELLO:
 		if (!name_valid(q->hello.name))
-			return refuse(OOO_BAD_MESSAGE, why, why_bytes,
-				      "HELLO: the name must be printable ASCII of at most %d bytes, "
-				      "padded with zeros",
-				      OOO_NAME_BYTES - 1);
+			return refuse(
+				OOO_BAD_MESSAGE, why, why_bytes,
+				"HELLO: the name must be printable ASCII of at most %d bytes, "
+				"padded with zeros",
+				OOO_NAME_BYTES - 1);
 		ok = ZERO(q->hello.resv0) && ZERO(q->hello.resv);
 		break;
 	case OOO_MSG_LOAD:
@@ -215,9 +217,10 @@ enum ooo_status hello_check(const struct ooo_msg_hello *hello, uint64_t max_aren
 			      "sq_entries is %u: it must be a power of two from %u to %u", sq,
 			      OOO_RING_MIN_ENTRIES, OOO_RING_MAX_ENTRIES);
 	if (!power_of_two(cq) || cq < sq || cq > 2 * OOO_RING_MAX_ENTRIES)
-		return refuse(OOO_INVALID, why, why_bytes,
-			      "cq_entries is %u: it must be a power of two from sq_entries (%u) to %u",
-			      cq, sq, 2 * OOO_RING_MAX_ENTRIES);
+		return refuse(
+			OOO_INVALID, why, why_bytes,
+			"cq_entries is %u: it must be a power of two from sq_entries (%u) to %u",
+			cq, sq, 2 * OOO_RING_MAX_ENTRIES);
 	if (hello->arena_bytes % ARENA_GRANULE)
 		return refuse(OOO_INVALID, why, why_bytes,
 			      "arena_bytes is %llu: it must be a multiple of %u",
@@ -276,9 +279,10 @@ enum ooo_status bind_check(const struct ooo_msg_bind *bind, const struct program
 	uint64_t nr = (uint64_t)p->nr_inputs + p->nr_outputs;
 
 	if (bind->nr != nr || nr > OOO_MAX_IO)
-		return refuse(OOO_INVALID, why, why_bytes,
-			      "program \"%s\": %u buffers are given, it has %u inputs and %u outputs",
-			      p->name, bind->nr, p->nr_inputs, p->nr_outputs);
+		return refuse(
+			OOO_INVALID, why, why_bytes,
+			"program \"%s\": %u buffers are given, it has %u inputs and %u outputs",
+			p->name, bind->nr, p->nr_inputs, p->nr_outputs);
 	for (uint32_t i = 0; i < nr; i++) {
 		bool in = i < p->nr_inputs;
 		uint32_t n = in ? i : i - p->nr_inputs;
@@ -295,19 +299,19 @@ enum ooo_status bind_check(const struct ooo_msg_bind *bind, const struct program
 				      p->name, in ? "input" : "output", n,
 				      (unsigned long long)offset, OOO_BUFFER_ALIGN);
 		if (offset > arena_bytes || bytes > arena_bytes - offset)
-			return refuse(OOO_BAD_BUFFER, why, why_bytes,
-				      "program \"%s\": %s %u, %llu bytes at %llu, does not fit into "
-				      "the arena of %llu",
-				      p->name, in ? "input" : "output", n,
-				      (unsigned long long)bytes, (unsigned long long)offset,
-				      (unsigned long long)arena_bytes);
+			return refuse(
+				OOO_BAD_BUFFER, why, why_bytes,
+				"program \"%s\": %s %u, %llu bytes at %llu, does not fit into "
+				"the arena of %llu",
+				p->name, in ? "input" : "output", n, (unsigned long long)bytes,
+				(unsigned long long)offset, (unsigned long long)arena_bytes);
 		io[i] = (char *)arena + offset;
 	}
 	return OOO_OK;
 }
 
 void door_reply_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
-		const char *text)
+		     const char *text)
 {
 	const struct request_kind *kind = find_kind(request_type);
 
@@ -327,8 +331,8 @@ int door_reply_send(int sock, const union reply_msg *reply, const int *fds, unsi
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(4 * sizeof(int))];
 	} control;
-	struct iovec iov = {.iov_base = (void *)reply, .iov_len = reply->msg.bytes};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct iovec iov = { .iov_base = (void *)reply, .iov_len = reply->msg.bytes };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	if (nr_fds > 4)

@@ -36,9 +36,9 @@ union reply_msg {
 struct received {
 	union request_msg req; /* zero beyond bytes */
 	size_t bytes;
-	bool truncated;  /* longer than any request */
-	bool extra_fds;  /* more descriptors came than were wanted; the kernel has dropped those */
-	int fd;          /* the one that came, or -1; the caller's */
+	bool truncated; /* longer than any request */
+	bool extra_fds; /* more descriptors came than were wanted; the kernel has dropped those */
+	int fd;         /* the one that came, or -1; the caller's */
 };
 
 /*
@@ -68,7 +68,7 @@ enum ooo_status bind_check(const struct ooo_msg_bind *bind, const struct program
 
 /* Start the reply to a request of this type (unknown types: DONE); the rest is zero. */
 void door_reply_init(union reply_msg *reply, uint16_t request_type, enum ooo_status status,
-		const char *text);
+		     const char *text);
 /* Send without blocking, with descriptors. 0 or -errno: the tenant does not read, or is gone. */
 int door_reply_send(int sock, const union reply_msg *reply, const int *fds, unsigned nr_fds);
 

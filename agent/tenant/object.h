@@ -15,7 +15,13 @@ struct peer {
 };
 
 /* The descriptors that a tenant gets with its WELCOME, in this order. */
-enum { TENANT_FD_RING, TENANT_FD_ARENA, TENANT_FD_SQ, TENANT_FD_CQ, TENANT_NR_FDS };
+enum {
+	TENANT_FD_RING,
+	TENANT_FD_ARENA,
+	TENANT_FD_SQ,
+	TENANT_FD_CQ,
+	TENANT_NR_FDS
+};
 
 /*
  * A tenant from its checked HELLO. fds[] are the tenant's: the caller sends them and then closes

@@ -25,19 +25,19 @@
 /* The agent itself. Constant once the control thread runs, except the last three. */
 struct registry_agent {
 	pid_t pid;
-	uint64_t agent_id;             /* as in the WELCOME message */
-	uint64_t start_ns;             /* CLOCK_MONOTONIC */
+	uint64_t agent_id; /* as in the WELCOME message */
+	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	const char *runtime_dir;
 	const char *socket_path;
-	const char *device_why;        /* which device was taken, and why */
-	const struct device_ops *ops;  /* for caps only: load and submit belong to other threads */
+	const char *device_why;       /* which device was taken, and why */
+	const struct device_ops *ops; /* for caps only: load and submit belong to other threads */
 	struct device *dev;
 	const struct device_caps *caps;
 	const struct turn_stats *stats; /* read with stat_read() */
 	const struct turn_config *config;
 	uint32_t max_tenants;
-	uint32_t nr_tenants;       /* connected now */
-	uint64_t tenants_total;    /* connected since the start */
+	uint32_t nr_tenants;    /* connected now */
+	uint64_t tenants_total; /* connected since the start */
 	bool draining;
 };
 

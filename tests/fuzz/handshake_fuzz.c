@@ -43,9 +43,9 @@ static void use_hello(const struct ooo_msg_hello *h)
 /* Against a program whose buffers have sizes of all kinds. */
 static void use_bind(const struct ooo_msg_bind *b)
 {
-	static const int64_t sizes[] = {1, 64, 0, 65536, 100};
+	static const int64_t sizes[] = { 1, 64, 0, 65536, 100 };
 	struct tensor tensors[5];
-	uint32_t inputs[] = {0, 1, 2}, outputs[] = {3, 4};
+	uint32_t inputs[] = { 0, 1, 2 }, outputs[] = { 3, 4 };
 	struct program p = {
 		.name = "fuzz",
 		.tensors = tensors,
@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	bool greeted = false;
 
 	while (bytes >= 2) {
-		struct received r = {.fd = data[1] & 2 ? 0 : -1};
+		struct received r = { .fd = data[1] & 2 ? 0 : -1 };
 		size_t n = (size_t)data[0] | (size_t)(data[1] & 1) << 8;
 
 		r.extra_fds = data[1] & 4;

@@ -18,7 +18,7 @@ static char why[256];
 
 static int parse(char *a, char *b, char *c)
 {
-	char *argv[] = {"ooo-agent", a, b, c, NULL};
+	char *argv[] = { "ooo-agent", a, b, c, NULL };
 	int argc = 1;
 
 	while (argv[argc])
@@ -89,12 +89,12 @@ static void test_refused(void **state)
 /* Every row of the table must be in the help. */
 static void test_usage(void **state)
 {
-	static const char *const names[] = {"device",	   "threads",	    "runtime-dir",
-					    "spin-us",	   "runahead-us",   "bundle-us",
-					    "max-width",   "max-tenants",   "max-arena",
-					    "max-weights", "max-workspace", "sim-step-ns",
-					    "sim-item-ns", "group",	    "verbose",
-					    "version",	   "help"};
+	static const char *const names[] = { "device",      "threads",       "runtime-dir",
+					     "spin-us",     "runahead-us",   "bundle-us",
+					     "max-width",   "max-tenants",   "max-arena",
+					     "max-weights", "max-workspace", "sim-step-ns",
+					     "sim-item-ns", "group",         "verbose",
+					     "version",     "help" };
 	char *text = NULL, option[64];
 	size_t bytes;
 	FILE *f = open_memstream(&text, &bytes);

@@ -46,7 +46,7 @@ static const char *below(const char *name)
 
 static int try_connect(const char *path)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	int err;
 

@@ -92,10 +92,10 @@ static void test_rejects(void **state)
 	struct rig *rig = rig_start(defaults);
 	struct visitor good = visitor_new(rig, "good"), v;
 	struct ooo_msg_hello h = hello_msg("x");
-	struct ooo_msg_load load = {.msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
-				    .program_bytes = 4096};
+	struct ooo_msg_load load = { .msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
+				     .program_bytes = 4096 };
 	char junk[2000];
-	int fds[3] = {good.sock, good.sock, good.sock}, pipes[2];
+	int fds[3] = { good.sock, good.sock, good.sock }, pipes[2];
 
 	assert_int_equal(visitor_load(&good), OOO_OK);
 	assert_int_equal(visitor_bind(&good, 0), OOO_OK);
@@ -155,8 +155,8 @@ static void test_refusals(void **state)
 {
 	struct rig *rig = rig_start(defaults);
 	struct visitor v = visitor_new(rig, "refused");
-	struct ooo_msg_load load = {.program_bytes = 4096};
-	struct ooo_msg_bind b = {.nr = 2};
+	struct ooo_msg_load load = { .program_bytes = 4096 };
+	struct ooo_msg_bind b = { .nr = 2 };
 	int fd = memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	assert_int_equal(ftruncate(fd, 4096), 0);
@@ -289,8 +289,8 @@ static void test_hang_up_in_load(void **state)
 {
 	struct rig *rig = rig_start(defaults);
 	struct visitor other = visitor_new(rig, "other");
-	struct ooo_msg_load load = {.msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
-				    .program_bytes = 4096};
+	struct ooo_msg_load load = { .msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
+				     .program_bytes = 4096 };
 
 	assert_int_equal(visitor_load(&other), OOO_OK);
 	for (int round = 0; round < 2; round++) {
@@ -319,10 +319,10 @@ static void test_hang_up_in_load(void **state)
 static void test_hang_ups(void **state)
 {
 	struct rig *rig = rig_start(defaults);
-	struct ooo_msg_bind b = {.msg = msg_head(OOO_MSG_BIND, sizeof(b)), .nr = 2};
-	struct ooo_msg_unbind u = {.msg = msg_head(OOO_MSG_UNLOAD, sizeof(u))};
-	struct ooo_msg_load load = {.msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
-				    .program_bytes = 4096};
+	struct ooo_msg_bind b = { .msg = msg_head(OOO_MSG_BIND, sizeof(b)), .nr = 2 };
+	struct ooo_msg_unbind u = { .msg = msg_head(OOO_MSG_UNLOAD, sizeof(u)) };
+	struct ooo_msg_load load = { .msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
+				     .program_bytes = 4096 };
 	struct ooo_msg_hello h = hello_msg("h");
 	int fd = sealed_program();
 
@@ -363,8 +363,8 @@ static void test_pipelined(void **state)
 {
 	struct rig *rig = rig_start(defaults);
 	struct visitor v = visitor_new(rig, "pipelined");
-	struct ooo_msg_stats s = {.msg = msg_head(OOO_MSG_STATS, sizeof(s))};
-	struct ooo_msg_unbind u = {.msg = msg_head(OOO_MSG_UNLOAD, sizeof(u)), .program = 3};
+	struct ooo_msg_stats s = { .msg = msg_head(OOO_MSG_STATS, sizeof(s)) };
+	struct ooo_msg_unbind u = { .msg = msg_head(OOO_MSG_UNLOAD, sizeof(u)), .program = 3 };
 
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(visitor_send(&v, &s, sizeof(s), NULL, 0), sizeof(s));
@@ -385,7 +385,7 @@ static void test_does_not_read(void **state)
 {
 	struct rig *rig = rig_start(defaults);
 	struct visitor v = visitor_new(rig, "deaf");
-	struct ooo_msg_stats s = {.msg = msg_head(OOO_MSG_STATS, sizeof(s))};
+	struct ooo_msg_stats s = { .msg = msg_head(OOO_MSG_STATS, sizeof(s)) };
 	int i = 0;
 
 	while (i < 1000000 && visitor_send(&v, &s, sizeof(s), NULL, 0) > 0)
@@ -457,8 +457,8 @@ static void test_drain(void **state)
 {
 	struct rig *rig = rig_start(defaults);
 	struct visitor v = visitor_new(rig, "stays");
-	struct ooo_msg_load load = {.msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
-				    .program_bytes = 4096};
+	struct ooo_msg_load load = { .msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
+				     .program_bytes = 4096 };
 	int fd = sealed_program();
 
 	compiler_hold(true);
@@ -478,13 +478,13 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_welcome),	       cmocka_unit_test(test_life),
-		cmocka_unit_test(test_rejects),	       cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_quotas),	       cmocka_unit_test(test_per_user),
+		cmocka_unit_test(test_welcome),         cmocka_unit_test(test_life),
+		cmocka_unit_test(test_rejects),         cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_quotas),          cmocka_unit_test(test_per_user),
 		cmocka_unit_test(test_hang_up_in_load), cmocka_unit_test(test_hang_ups),
-		cmocka_unit_test(test_pipelined),      cmocka_unit_test(test_does_not_read),
-		cmocka_unit_test(test_says_nothing),   cmocka_unit_test(test_crowd),
-		cmocka_unit_test(test_evict),	       cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_pipelined),       cmocka_unit_test(test_does_not_read),
+		cmocka_unit_test(test_says_nothing),    cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_evict),           cmocka_unit_test(test_drain),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

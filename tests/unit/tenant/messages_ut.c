@@ -21,7 +21,7 @@ static char why[OOO_TEXT_BYTES];
 
 static struct received request(uint16_t type, size_t bytes)
 {
-	struct received r = {.bytes = bytes, .fd = -1};
+	struct received r = { .bytes = bytes, .fd = -1 };
 
 	r.req.msg.magic = OOO_MSG_MAGIC;
 	r.req.msg.version = OOO_ABI_VERSION;
@@ -44,12 +44,12 @@ static const struct {
 	uint16_t type;
 	size_t bytes;
 } requests[] = {
-	{OOO_MSG_HELLO, sizeof(struct ooo_msg_hello)},
-	{OOO_MSG_LOAD, sizeof(struct ooo_msg_load)},
-	{OOO_MSG_BIND, sizeof(struct ooo_msg_bind)},
-	{OOO_MSG_UNBIND, sizeof(struct ooo_msg_unbind)},
-	{OOO_MSG_UNLOAD, sizeof(struct ooo_msg_unbind)},
-	{OOO_MSG_STATS, sizeof(struct ooo_msg_stats)},
+	{ OOO_MSG_HELLO, sizeof(struct ooo_msg_hello) },
+	{ OOO_MSG_LOAD, sizeof(struct ooo_msg_load) },
+	{ OOO_MSG_BIND, sizeof(struct ooo_msg_bind) },
+	{ OOO_MSG_UNBIND, sizeof(struct ooo_msg_unbind) },
+	{ OOO_MSG_UNLOAD, sizeof(struct ooo_msg_unbind) },
+	{ OOO_MSG_STATS, sizeof(struct ooo_msg_stats) },
 };
 
 /* The rules that hold for every type, each broken alone. */
@@ -160,7 +160,7 @@ static void test_name(void **state)
 
 static enum ooo_status hello(uint32_t sq, uint32_t cq, uint64_t arena)
 {
-	struct ooo_msg_hello h = {.sq_entries = sq, .cq_entries = cq, .arena_bytes = arena};
+	struct ooo_msg_hello h = { .sq_entries = sq, .cq_entries = cq, .arena_bytes = arena };
 
 	return hello_check(&h, 1 << 20, why, sizeof(why));
 }
@@ -189,12 +189,12 @@ static void test_bind(void **state)
 {
 	/* Two inputs of 4 and 16 floats, an output of none and one of 64 bytes. */
 	struct tensor tensors[] = {
-		{.shape = {.dtype = OOO_FP32, .rank = 1, .dims = {4}}},
-		{.shape = {.dtype = OOO_FP32, .rank = 2, .dims = {4, 4}}},
-		{.shape = {.dtype = OOO_FP32, .rank = 1, .dims = {0}}},
-		{.shape = {.dtype = OOO_UINT8, .rank = 1, .dims = {64}}},
+		{ .shape = { .dtype = OOO_FP32, .rank = 1, .dims = { 4 } } },
+		{ .shape = { .dtype = OOO_FP32, .rank = 2, .dims = { 4, 4 } } },
+		{ .shape = { .dtype = OOO_FP32, .rank = 1, .dims = { 0 } } },
+		{ .shape = { .dtype = OOO_UINT8, .rank = 1, .dims = { 64 } } },
 	};
-	uint32_t inputs[] = {0, 1}, outputs[] = {2, 3};
+	uint32_t inputs[] = { 0, 1 }, outputs[] = { 2, 3 };
 	struct program p = {
 		.name = "p",
 		.tensors = tensors,
@@ -204,7 +204,7 @@ static void test_bind(void **state)
 		.inputs = inputs,
 		.outputs = outputs,
 	};
-	struct ooo_msg_bind b = {.nr = 4, .offset = {0, 64, 128, 192}};
+	struct ooo_msg_bind b = { .nr = 4, .offset = { 0, 64, 128, 192 } };
 	static char arena[256];
 	void *io[OOO_MAX_IO];
 
@@ -282,14 +282,14 @@ static void test_program_fd(void **state)
 
 static void send_fds(int sock, size_t bytes, int nr_fds)
 {
-	char data[1024] = {1};
+	char data[1024] = { 1 };
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(8 * sizeof(int))];
-	} control = {0};
-	struct iovec iov = {.iov_base = data, .iov_len = bytes};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	int fds[8] = {sock, sock, sock, sock, sock, sock, sock, sock};
+	} control = { 0 };
+	struct iovec iov = { .iov_base = data, .iov_len = bytes };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int fds[8] = { sock, sock, sock, sock, sock, sock, sock, sock };
 
 	if (nr_fds) {
 		msg.msg_control = &control;

@@ -22,9 +22,9 @@ static int set_up(void **state)
 	if (registry_init(&r))
 		return -1;
 	for (uint32_t i = 0; i < 4; i++) {
-		tenants[i] = (struct tenant){.id = 10 * (i + 1), .weight = 100};
+		tenants[i] = (struct tenant){ .id = 10 * (i + 1), .weight = 100 };
 		snprintf(tenants[i].name, sizeof(tenants[i].name), "t%u", i);
-		entries[i] = (struct registry_entry){.tenant = &tenants[i], .connected_ns = i};
+		entries[i] = (struct registry_entry){ .tenant = &tenants[i], .connected_ns = i };
 		registry_add(&r, &entries[i]);
 	}
 	return 0;
@@ -72,9 +72,9 @@ static void test_walk(void **state)
 
 static void test_programs(void **state)
 {
-	struct program p = {.name = "net", .nr_steps = 5, .nr_ops = 9};
-	struct program_inst a = {.program = &p, .weight_bytes = 10, .workspace_bytes = 1};
-	struct program_inst b = {.program = &p, .weight_bytes = 20, .workspace_bytes = 2};
+	struct program p = { .name = "net", .nr_steps = 5, .nr_ops = 9 };
+	struct program_inst a = { .program = &p, .weight_bytes = 10, .workspace_bytes = 1 };
+	struct program_inst b = { .program = &p, .weight_bytes = 20, .workspace_bytes = 2 };
 	struct program_view v;
 	struct tenant_view t;
 
@@ -104,7 +104,7 @@ static void test_programs(void **state)
 
 static void test_asks(void **state)
 {
-	struct pollfd p = {.fd = r.door_fd, .events = POLLIN};
+	struct pollfd p = { .fd = r.door_fd, .events = POLLIN };
 
 	assert_int_equal(registry_set_weight(&r, 20, 0), -ERANGE);
 	assert_int_equal(registry_set_weight(&r, 20, REGISTRY_WEIGHT_MAX + 1), -ERANGE);

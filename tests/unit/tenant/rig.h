@@ -44,12 +44,12 @@ extern const struct device_ops sim_device_ops;
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t change;
-	bool hold;    /* compiles wait */
-	int waiting;  /* that many do */
-	int alive;    /* programs made and not freed */
-	int result;   /* of compiles */
+	bool hold;   /* compiles wait */
+	int waiting; /* that many do */
+	int alive;   /* programs made and not freed */
+	int result;  /* of compiles */
 	uint64_t weight_bytes;
-} compiler = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
+} compiler = { .lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER };
 
 struct fake_program {
 	struct program p;
@@ -76,7 +76,7 @@ int program_compile(int fd, uint64_t bytes, const struct compile_opts *opts, str
 	}
 	f = calloc(1, sizeof(*f));
 	for (uint32_t i = 0; i < 2; i++) {
-		f->tensors[i].shape = (struct shape){.dtype = OOO_UINT8, .rank = 1};
+		f->tensors[i].shape = (struct shape){ .dtype = OOO_UINT8, .rank = 1 };
 		f->tensors[i].shape.dims[0] = RIG_IO_BYTES;
 		f->tensors[i].alias_of = OOO_NONE;
 		f->io[i] = i;
@@ -154,8 +154,8 @@ static inline void *rig_main(void *arg)
 static inline struct rig *rig_start(struct door_limits limits)
 {
 	struct rig *rig = aligned_alloc(64, (sizeof(*rig) + 63) / 64 * 64);
-	struct device_config device = {.name = "sim"};
-	struct door_config config = {.limits = limits, .signal_fd = -1};
+	struct device_config device = { .name = "sim" };
+	struct door_config config = { .limits = limits, .signal_fd = -1 };
 	char why[256];
 
 	log_set_level(LOG_LEVEL_ERROR);
@@ -241,9 +241,9 @@ struct visitor {
 
 static inline struct visitor visitor_connect(struct rig *rig)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct timeval limit = {.tv_sec = 20};
-	struct visitor v = {.fds = {-1, -1, -1, -1}};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval limit = { .tv_sec = 20 };
+	struct visitor v = { .fds = { -1, -1, -1, -1 } };
 
 	memcpy(addr.sun_path, rig->rt.socket_path, sizeof(addr.sun_path));
 	v.sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -259,9 +259,9 @@ static inline ssize_t visitor_send(struct visitor *v, const void *data, size_t b
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(8 * sizeof(int))];
-	} control = {0};
-	struct iovec iov = {.iov_base = (void *)data, .iov_len = bytes};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = bytes };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (nr_fds) {
 		msg.msg_control = &control;
@@ -281,7 +281,7 @@ static inline ssize_t visitor_receive(struct visitor *v)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(TENANT_NR_FDS * sizeof(int))];
 	} control;
-	struct iovec iov = {.iov_base = &v->reply, .iov_len = sizeof(v->reply)};
+	struct iovec iov = { .iov_base = &v->reply, .iov_len = sizeof(v->reply) };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -328,7 +328,7 @@ static inline uint32_t visitor_ask(struct visitor *v, void *request, uint16_t ty
 
 static inline struct ooo_msg_hello hello_msg(const char *name)
 {
-	struct ooo_msg_hello h = {.sq_entries = 8, .cq_entries = 16, .arena_bytes = 65536};
+	struct ooo_msg_hello h = { .sq_entries = 8, .cq_entries = 16, .arena_bytes = 65536 };
 
 	snprintf(h.name, sizeof(h.name), "%s", name);
 	return h;
@@ -375,7 +375,7 @@ static inline int sealed_program(void)
 
 static inline uint32_t visitor_load(struct visitor *v)
 {
-	struct ooo_msg_load load = {.program_bytes = 4096};
+	struct ooo_msg_load load = { .program_bytes = 4096 };
 	int fd = sealed_program();
 	uint32_t status = visitor_ask(v, &load, OOO_MSG_LOAD, sizeof(load), fd);
 
@@ -385,7 +385,7 @@ static inline uint32_t visitor_load(struct visitor *v)
 
 static inline uint32_t visitor_bind(struct visitor *v, uint32_t program)
 {
-	struct ooo_msg_bind b = {.program = program, .nr = 2, .offset = {0, RIG_IO_BYTES}};
+	struct ooo_msg_bind b = { .program = program, .nr = 2, .offset = { 0, RIG_IO_BYTES } };
 
 	return visitor_ask(v, &b, OOO_MSG_BIND, sizeof(b), -1);
 }
@@ -393,7 +393,7 @@ static inline uint32_t visitor_bind(struct visitor *v, uint32_t program)
 static inline uint32_t visitor_undo(struct visitor *v, uint16_t type, uint32_t program,
 				    uint32_t binding)
 {
-	struct ooo_msg_unbind u = {.program = program, .binding = binding};
+	struct ooo_msg_unbind u = { .program = program, .binding = binding };
 
 	return visitor_ask(v, &u, type, sizeof(u), -1);
 }
@@ -414,7 +414,7 @@ static inline uint32_t visitor_run(struct visitor *v, uint32_t program, uint32_t
 	struct ooo_sqe *sqes = (struct ooo_sqe *)((char *)v->ring + v->ring->sq_off);
 	struct ooo_cqe *cqes = (struct ooo_cqe *)((char *)v->ring + v->ring->cq_off);
 	uint32_t tail = v->ring->sq_tail, head = v->ring->cq_head;
-	struct pollfd p = {.fd = v->fds[TENANT_FD_CQ], .events = POLLIN};
+	struct pollfd p = { .fd = v->fds[TENANT_FD_CQ], .events = POLLIN };
 	char wakeups[256];
 	uint64_t one = 1;
 

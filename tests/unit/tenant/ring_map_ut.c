@@ -83,7 +83,8 @@ static void test_arena(void **state)
 	assert_sealed(fd, 1ll << 30);
 	((char *)arena)[(1ull << 30) - 1] = 7;
 	/* The tenant may take pages away: then they read as zeros, and nothing faults. */
-	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1ll << 30), 0);
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1ll << 30),
+			 0);
 	assert_int_equal(((char *)arena)[(1ull << 30) - 1], 0);
 	close(fd);
 	arena_destroy(arena, 1ull << 30);
@@ -110,8 +111,8 @@ static void test_arena_untouched(void **state)
 
 static void test_tenant(void **state)
 {
-	struct ooo_msg_hello hello = {.sq_entries = 8, .cq_entries = 16, .arena_bytes = 8192};
-	struct peer peer = {.pid = 12, .uid = 34, .gid = 56};
+	struct ooo_msg_hello hello = { .sq_entries = 8, .cq_entries = 16, .arena_bytes = 8192 };
+	struct peer peer = { .pid = 12, .uid = 34, .gid = 56 };
 	int fds[TENANT_NR_FDS];
 	struct tenant *t;
 	uint32_t n = 0;
@@ -142,9 +143,9 @@ static void test_tenant(void **state)
 
 static void test_instance(void **state)
 {
-	struct step steps[2] = {{.nr_deps = 0, .cost_ns = 10}, {.nr_deps = 1, .cost_ns = 20}};
-	struct program p = {.name = "p", .steps = steps, .nr_steps = 2};
-	struct tenant t = {.id = 1};
+	struct step steps[2] = { { .nr_deps = 0, .cost_ns = 10 }, { .nr_deps = 1, .cost_ns = 20 } };
+	struct program p = { .name = "p", .steps = steps, .nr_steps = 2 };
+	struct tenant t = { .id = 1 };
 	struct program_inst *inst;
 	char why[128];
 
@@ -167,8 +168,10 @@ static void test_instance(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ring),	      cmocka_unit_test(test_arena),
-		cmocka_unit_test(test_arena_untouched), cmocka_unit_test(test_tenant),
+		cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_arena),
+		cmocka_unit_test(test_arena_untouched),
+		cmocka_unit_test(test_tenant),
 		cmocka_unit_test(test_instance),
 	};
 
