@@ -7,12 +7,15 @@
 static double original(const struct ooo_attr *at, int axis, int64_t i, int64_t in, int64_t out)
 {
 	double scale = at->scale[axis] != 0 ? (double)at->scale[axis] : (double)out / (double)in;
+	double length;
 
 	switch (at->coord) {
 	case OOO_COORD_ASYMMETRIC:
 		return (double)i / scale;
 	case OOO_COORD_ALIGN_CORNERS:
-		return out > 1 ? (double)i * (double)(in - 1) / (double)(out - 1) : 0;
+		/* With a scale ONNX takes the exact length, before it is rounded down. */
+		length = at->scale[axis] != 0 ? scale * (double)in : (double)out;
+		return out > 1 ? (double)i * (double)(in - 1) / (length - 1) : 0;
 	case OOO_COORD_PYTORCH_HALF_PIXEL:
 		return out > 1 ? ((double)i + 0.5) / scale - 0.5 : 0;
 	default:
