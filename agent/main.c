@@ -5,6 +5,7 @@
  * has drained. To see what the agent does, read agent/turn.c.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,6 +217,9 @@ int main(int argc, char **argv)
 	static struct agent a = { .rt = { .lock_fd = -1, .listen_fd = -1 } };
 	char why[256];
 
+	/* Weights go back to the system when they are freed: malloc would otherwise raise this
+	 * limit with each large block that it sees, and keep the next ones. */
+	mallopt(M_MMAP_THRESHOLD, 256 << 10);
 	if (options_parse(&a.opts, argc, argv, why, sizeof(why))) {
 		fprintf(stderr, "ooo-agent: %s\nTry 'ooo-agent --help'.\n", why);
 		return EXIT_USAGE;
