@@ -11,6 +11,8 @@
 
 #include "agent/program/passes.h"
 
+#define MAX_HOPS 8 /* between a factor and the weights that it goes into */
+
 /* By output channel of a convolution or output column of a matrix product. */
 struct affine {
 	int64_t n;
@@ -169,10 +171,14 @@ static uint32_t scaled_weights(struct graph *g, const struct step *s, const stru
 		return id;
 	from = floats(g->p, s->in[1]);
 	to = data;
-	for (int64_t i = 0; i < n; i++) {
-		to[i] = (float)((double)from[i] * a->scale[channel_of(g->p, s, i / run)]);
-		if (!isfinite(to[i]) && isfinite(from[i]))
-			*ok = false;
+	for (int64_t at = 0; at < n; at += run) {
+		double scale = a->scale[channel_of(g->p, s, at / run)];
+
+		for (int64_t i = at; i < at + run; i++) {
+			to[i] = (float)((double)from[i] * scale);
+			if (!isfinite(to[i]) && isfinite(from[i]))
+				*ok = false;
+		}
 	}
 	return id;
 }
@@ -295,16 +301,24 @@ static struct step *producer(const struct graph *g, uint32_t x)
 	return NULL;
 }
 
+static int init_affine(const struct graph *g, const struct step *into, struct affine *a)
+{
+	*a = (struct affine){ 0 };
+	a->n = g->p->tensors[into->out[0]].shape.dims[channel_axis(g->p, into)];
+	a->scale = malloc((size_t)a->n * 2 * sizeof(*a->scale));
+	if (!a->scale)
+		return -ENOMEM;
+	a->shift = a->scale + a->n;
+	return 0;
+}
+
 static int absorb(struct graph *g, struct step *s, unsigned x, struct step *into)
 {
-	const struct shape *out = &g->p->tensors[into->out[0]].shape;
-	struct affine a = { .n = out->dims[channel_axis(g->p, into)] };
+	struct affine a;
 	int rc = 0;
 
-	a.scale = malloc((size_t)a.n * 2 * sizeof(*a.scale));
-	if (!a.scale)
+	if (init_affine(g, into, &a))
 		return -ENOMEM;
-	a.shift = a.scale + a.n;
 	if (s->op == OOO_OP_BATCH_NORM)
 		affine_of_norm(g->p, s, &a);
 	else
@@ -321,18 +335,75 @@ static int absorb(struct graph *g, struct step *s, unsigned x, struct step *into
 	return 0;
 }
 
+/*
+ * Scores of attention are scaled behind a product of two run-time matrices, or before it behind a
+ * transposition. A factor may go back through these to weights: the step they belong to, or NULL.
+ */
+static struct step *scalable(const struct graph *g, uint32_t x)
+{
+	for (int hops = 0; hops < MAX_HOPS; hops++) {
+		struct step *s = producer(g, x);
+
+		if (s && (s->klass == CLASS_CONV || tensor_is_const(g->p, s->in[1])))
+			return s;
+		if (!s && x != OOO_NONE && g->writer[x] != OOO_NONE && g->nr_uses[x] == 1)
+			s = &g->p->steps[g->writer[x]];
+		if (!s || (s->op != OOO_OP_RESHAPE && s->op != OOO_OP_TRANSPOSE &&
+			   (s->op != OOO_OP_MATMUL || step_in(s, 2) != OOO_NONE)))
+			return NULL;
+		x = s->in[0];
+	}
+	return NULL;
+}
+
+/* s = operand x times or by a number: put it into the weights before, and take s out. */
+static int absorb_factor(struct graph *g, struct step *s, unsigned x)
+{
+	uint32_t id = s->in[x];
+	struct step *into, *from;
+	struct affine a = { 0 };
+	float factor;
+	int rc = 0;
+
+	if ((s->op != OOO_OP_MUL && (s->op != OOO_OP_DIV || x)) ||
+	    !const_scalar(g->p, s->in[!x], &factor) ||
+	    !shape_equal(&g->p->tensors[id].shape, &g->p->tensors[s->out[0]].shape))
+		return 0;
+	into = scalable(g, id);
+	if (!into || init_affine(g, into, &a))
+		return into ? -ENOMEM : 0;
+	affine_of_binary(g->p, s, s->in[!x], &a);
+	if (judge(&a))
+		rc = apply(g, into, &a);
+	free(a.scale);
+	if (rc != 1)
+		return rc;
+	from = &g->p->steps[g->writer[id]];
+	from->out[0] = s->out[0];
+	g->writer[s->out[0]] = g->writer[id];
+	step_name_add(into, op_info(s->op)->name);
+	step_kill(s);
+	return 0;
+}
+
+static int absorb_step(struct graph *g, struct step *s)
+{
+	for (unsigned x = 0; x < 2 && s->op != STEP_DEAD; x++) {
+		struct step *into = producer(g, step_in(s, x));
+
+		if (into && is_affine(g->p, s, x, into) && absorb(g, s, x, into))
+			return -ENOMEM;
+		if (s->op != STEP_DEAD && x < s->nr_in && absorb_factor(g, s, x))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int pass_absorb(struct graph *g)
 {
-	for (uint32_t i = 0; i < g->p->nr_steps; i++) {
-		struct step *s = &g->p->steps[i];
-
-		for (unsigned x = 0; x < 2 && s->op != STEP_DEAD; x++) {
-			struct step *into = producer(g, step_in(s, x));
-
-			if (into && is_affine(g->p, s, x, into) && absorb(g, s, x, into))
-				return graph_no_memory(g);
-		}
-	}
+	for (uint32_t i = 0; i < g->p->nr_steps; i++)
+		if (absorb_step(g, &g->p->steps[i]))
+			return graph_no_memory(g);
 	graph_sweep(g);
 	graph_free_consts(g);
 	return 0;

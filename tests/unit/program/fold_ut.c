@@ -363,6 +363,33 @@ static void absorbs_a_factor_as_alpha(void **state)
 	compiled_free(&c);
 }
 
+/* Scores of attention, scaled as exporters do it. */
+static void absorbs_factors_from_afar(void **state)
+{
+	(void)state;
+	for (int form = 0; form < 2; form++) {
+		struct build *b = build_new(1);
+		struct shape s = build_dims(OOO_FP32, 2, 5, 6, -1);
+		uint32_t x = build_input(b, &s), q = build_matmul(b, x, 8),
+			 k = build_matmul(b, x, 8);
+		struct compiled c;
+
+		q = transpose(b, build_reshape(b, q, 10, 8), 1, 0, 0);
+		k = build_reshape(b, k, 10, 8);
+		if (form)
+			q = build_op2(b, OOO_OP_MUL, build_scalar(b, 0.25f), q);
+		x = build_op2(b, OOO_OP_MATMUL, q, k);
+		if (!form)
+			x = build_op2(b, OOO_OP_DIV, x, build_scalar(b, 4));
+		build_output(b, x);
+		c = compiled_new(b, LAYOUT_PLAIN, true);
+		assert_steps(c.p, STEPS(OOO_OP_MATMUL, OOO_OP_MATMUL, OOO_OP_MATMUL));
+		assert_true(c.p->steps[0].attr.alpha == 0.25f);
+		assert_true(c.p->steps[1].attr.alpha == 1 && c.p->steps[2].attr.alpha == 1);
+		compiled_free(&c);
+	}
+}
+
 static void absorbs_no_more_than_it_may(void **state)
 {
 	struct build *b = build_new(1);
@@ -484,6 +511,7 @@ int main(void)
 		cmocka_unit_test(matches_layer_norm),
 		cmocka_unit_test(absorbs_affine_steps),
 		cmocka_unit_test(absorbs_a_factor_as_alpha),
+		cmocka_unit_test(absorbs_factors_from_afar),
 		cmocka_unit_test(absorbs_no_more_than_it_may),
 		cmocka_unit_test(fuses_residuals),
 		cmocka_unit_test(fuses_attributes),

@@ -15,6 +15,10 @@
 
 #include "agent/program/program.h"
 
+/* Relative error of every result, up for one element and down for the next: shows how much rounding
+ * can matter to a program. Not for constant folding. */
+static float interp_nudge;
+
 /* Operands in plain order. */
 struct interp_args {
 	const struct step *s;
@@ -539,6 +543,8 @@ static inline void interp_step(const struct step *s, const struct tensor *tensor
 		free(y);
 	}
 	for (unsigned k = 0; k < s->nr_out; k++) {
+		for (int64_t i = 0; i < interp_elems(&tensors[s->out[k]].shape); i++)
+			results[k][i] *= i % 2 ? 1 + interp_nudge : 1 - interp_nudge;
 		interp_store(&tensors[s->out[k]], out[k], results[k]);
 		free(results[k]);
 	}

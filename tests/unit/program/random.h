@@ -387,13 +387,22 @@ static inline uint32_t random_matmul(struct random_program *r, uint32_t x)
 	return build_op(b, OOO_OP_MATMUL, &a, x, build_const(b, &w, NULL), bias);
 }
 
-/* x times its own transposition. */
+/* Of what products make of x, or x itself, one times the other's transposition. */
 static inline uint32_t random_attention(struct random_program *r, uint32_t x)
 {
 	struct build *b = r->b;
-	struct shape s = build_shape(b, x);
+	struct shape s = build_shape(b, x), w;
 	struct ooo_attr a;
-	uint32_t y;
+	uint32_t y, q = x;
+
+	if (random_below(r, 2)) {
+		q = random_matmul(r, x);
+		w = build_dims(OOO_FP32, s.dims[s.rank - 1], build_shape(b, q).dims[s.rank - 1], -1,
+			       -1);
+		x = build_op2(b, OOO_OP_MATMUL, x, build_const(b, &w, NULL));
+		if (random_below(r, 3) == 0)
+			q = build_op2(b, OOO_OP_MUL, build_scalar(b, 0.5f), q);
+	}
 
 	attr_init(&a, OOO_OP_TRANSPOSE);
 	for (int i = 0; i < s.rank; i++)
@@ -401,7 +410,7 @@ static inline uint32_t random_attention(struct random_program *r, uint32_t x)
 	a.perm[s.rank - 1] = s.rank - 2;
 	a.perm[s.rank - 2] = s.rank - 1;
 	y = build_op(b, OOO_OP_TRANSPOSE, &a, x, OOO_NONE, OOO_NONE);
-	y = build_op2(b, OOO_OP_MATMUL, x, y);
+	y = build_op2(b, OOO_OP_MATMUL, q, y);
 	y = build_op2(b, OOO_OP_DIV, y, build_scalar(b, 8));
 	attr_init(&a, OOO_OP_SOFTMAX);
 	a.axis = s.rank - 1;
