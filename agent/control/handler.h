@@ -112,6 +112,7 @@ struct control {
 	struct permit permit;
 	struct history history;
 	struct control_stats stats;
+	struct control_stats base; /* at the last reset */
 	struct nl_sock *sock;
 	uint32_t port;
 	int stop_fd;    /* eventfd: end the thread */

@@ -343,7 +343,7 @@ static int fill_dispatcher(struct nl_msg *msg, const void *data)
 {
 	const struct dispatcher_row *row = data;
 	const struct turn_stats *s = &row->stats;
-	const struct control_stats *ctl = &row->c->stats;
+	const struct control_stats *ctl = &row->c->stats, *base = &row->c->base;
 
 	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_SINCE, row->since_ns);
 	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_TURNS, s->turns);
@@ -360,9 +360,9 @@ static int fill_dispatcher(struct nl_msg *msg, const void *data)
 	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_ERRORS, s->errors);
 	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_DROPS, s->drops);
 	NLA_PUT_U32(msg, OOO_CTL_DISPATCHER_LANES, row->lanes);
-	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_CTL_CALLS, ctl->calls);
-	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_CTL_ERRORS, ctl->errors);
-	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_CTL_DROPS, ctl->drops);
+	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_CTL_CALLS, ctl->calls - base->calls);
+	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_CTL_ERRORS, ctl->errors - base->errors);
+	NLA_PUT_U64(msg, OOO_CTL_DISPATCHER_CTL_DROPS, ctl->drops - base->drops);
 	return 0;
 
 nla_put_failure:

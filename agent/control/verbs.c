@@ -158,9 +158,11 @@ static int reset_stats(const struct call *call)
 {
 	int err = history_reset(&call->c->history, call->c->registry, call->now_ns);
 
-	if (!err)
-		answer_error(call->c, call->from, call->request, 0, "counting from zero");
-	return err;
+	if (err)
+		return err;
+	call->c->base = call->c->stats;
+	answer_error(call->c, call->from, call->request, 0, "counting from zero");
+	return 0;
 }
 
 static int run(struct call *call, const struct verb *v, struct refusal *why)

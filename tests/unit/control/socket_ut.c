@@ -6,10 +6,12 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -49,13 +51,20 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* Each with a port of its own: an answer to one that was closed finds nobody. */
 static int client(void)
 {
+	static uint32_t nr;
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	int err;
 
 	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	do {
+		addr.nl_pid = (uint32_t)getpid() % (1 << 22) + (++nr % 1000 << 22);
+		err = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ? errno : 0;
+	} while (err == EADDRINUSE); /* libnl numbers its sockets likewise */
+	assert_int_equal(err, 0);
 	return fd;
 }
 
@@ -81,22 +90,17 @@ static uint16_t answer(int fd, struct raw *r, int timeout_ms)
 
 #define LONG_MS 10000 /* only a broken agent takes this long */
 
-/* Over its rate a user is told so; then ask again. Late answers to a socket that had this one's port
- * before are not meant for it. */
+/* Over its rate a user is told so; then ask again. */
 static void still_answers(struct live *l)
 {
-	static uint32_t seq = 1000;
 	uint16_t type;
 	struct raw r;
 	int fd = client();
 
 	do {
 		raw_request(&r, OOO_CTL_STATUS_SHOW);
-		r.nlh.nlmsg_seq = ++seq;
 		assert_int_equal(ask(l, fd, &r, 0), r.bytes);
-		do {
-			type = answer(fd, &r, LONG_MS);
-		} while (type && r.nlh.nlmsg_seq != seq);
+		type = answer(fd, &r, LONG_MS);
 		if (type == NLMSG_ERROR) {
 			assert_int_equal(*(int *)(r.data + NLMSG_HDRLEN), -EBUSY);
 			usleep(10000);
@@ -258,6 +262,47 @@ static void test_flood(void **state)
 	close(fd);
 }
 
+static void flood_as(struct live *l, uid_t uid)
+{
+	struct raw r;
+	int fd = client();
+
+	alarm(60);
+	if (uid != getuid() && setuid(uid))
+		_exit(1);
+	raw_request(&r, OOO_CTL_TENANT_LIST);
+	for (;;)
+		ask(l, fd, &r, MSG_DONTWAIT);
+}
+
+/* Another user's flood costs the others waiting, never an answer. Without root's rights the other
+ * user is the same one; then only that the thread goes on is seen. */
+static void test_flood_of_another_user(void **state)
+{
+	struct live *l = *state;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid)
+		flood_as(l, getuid() ? getuid() : 65534);
+	usleep(300000);
+	for (int i = 0; i < 20; i++) {
+		struct raw r;
+		int fd = client();
+
+		if (getuid()) {
+			still_answers(l);
+		} else {
+			raw_request(&r, OOO_CTL_STATUS_SHOW);
+			assert_int_equal(ask(l, fd, &r, 0), r.bytes);
+			assert_int_equal(answer(fd, &r, LONG_MS), OOO_CTL_STATUS_SHOW);
+		}
+		close(fd);
+	}
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 /* Ports that are gone when the answer comes. */
 static void test_asker_that_leaves(void **state)
 {
@@ -285,6 +330,7 @@ int main(void)
 		CASE(test_oversized),
 		CASE(test_reader_that_does_not_read),
 		CASE(test_flood),
+		CASE(test_flood_of_another_user),
 		CASE(test_asker_that_leaves),
 	};
 

@@ -280,6 +280,31 @@ static void test_refused_reset_changes_nothing(void **state)
 	refused(f, &r, OTHER_UID, -EPERM, "and members of group operators");
 }
 
+static void test_reset(void **state)
+{
+	struct fixture *f = *state;
+	struct records rs;
+	struct raw r;
+
+	fixture_tenant(f, 1, OTHER_UID, 0);
+	f->stats.requests = 9;
+	f->c.stats = (struct control_stats){ 10, 20, 30 };
+	raw_request(&r, OOO_CTL_STATS_RESET);
+	assert_true(fixture_handle(f, FIXTURE_AGENT_UID, &r));
+	assert_int_equal(fixture_error(f), 0);
+	f->stats.requests = 11;
+	raw_request(&r, OOO_CTL_STATS_SHOW);
+	assert_true(fixture_handle(f, 0, &r));
+	rs = take(f);
+	assert_int_equal(rs.nr, 2);
+	assert_int_equal(rs.list[0].values[OOO_CTL_DISPATCHER_REQUESTS].num, 2);
+	assert_int_equal(rs.list[0].values[OOO_CTL_DISPATCHER_CTL_CALLS].num, 1);
+	assert_int_equal(rs.list[0].values[OOO_CTL_DISPATCHER_CTL_ERRORS].num, 0);
+	assert_int_equal(rs.list[0].values[OOO_CTL_DISPATCHER_CTL_DROPS].num, 0);
+	assert_int_equal(rs.list[1].values[OOO_CTL_USAGE_COMPLETED].num, 0);
+	records_free(&rs);
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static void all_fields_present(const struct record *r)
@@ -575,6 +600,7 @@ int main(void)
 		CASE(test_unanswered),
 		CASE(test_permission_matrix),
 		CASE(test_refused_reset_changes_nothing),
+		CASE(test_reset),
 		CASE(test_every_field),
 		CASE(test_status_values),
 		CASE(test_long_dump),
