@@ -71,8 +71,8 @@ static bool parse_double(const char *s, double *out, char **end)
 	return *end != s && isfinite(*out) && *out >= 0;
 }
 
-/* "5ms", "200us", "1.5s", "800ns". A bare number is refused: its unit would be a guess. */
-static bool parse_duration(const char *s, double *seconds)
+/* "5ms", "200us", "1.5s", "800ns". A bare number is refused where its unit would be a guess. */
+static bool parse_duration(const char *s, bool bare, double *seconds)
 {
 	static const struct {
 		const char *unit;
@@ -82,6 +82,8 @@ static bool parse_duration(const char *s, double *seconds)
 
 	if (!parse_double(s, seconds, &end))
 		return false;
+	if (bare && !*end)
+		return true;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (!strcmp(end, units[i].unit)) {
 			*seconds *= units[i].scale;
@@ -95,7 +97,7 @@ static bool parse_rate(const char *s, double *rate)
 {
 	char *end;
 
-	return parse_double(s, rate, &end) && *rate > 0 && !strcmp(end, "/s");
+	return parse_double(s, rate, &end) && *rate > 0 && (!*end || !strcmp(end, "/s"));
 }
 
 static bool append(const char **list, int *nr, const char *value)
@@ -146,8 +148,8 @@ static int parse_numbers(struct run_options *o, int id, const char *arg)
 			return usage("requests", arg, "a number from 1");
 		break;
 	case OPT_DURATION:
-		if (!parse_duration(arg, &o->duration_s) || o->duration_s <= 0)
-			return usage("duration", arg, "a time with its unit, like 10s or 500ms");
+		if (!parse_duration(arg, true, &o->duration_s) || o->duration_s <= 0)
+			return usage("duration", arg, "seconds, or a time with its unit, like 500ms");
 		break;
 	case OPT_RATE:
 		if (!parse_rate(arg, &o->rate))
@@ -159,7 +161,7 @@ static int parse_numbers(struct run_options *o, int id, const char *arg)
 		o->inflight = (uint32_t)n;
 		break;
 	case OPT_DEADLINE:
-		if (!parse_duration(arg, &d) || d <= 0)
+		if (!parse_duration(arg, false, &d) || d <= 0)
 			return usage("deadline", arg, "a time with its unit, like 5ms");
 		o->deadline_ns = (uint64_t)(d * 1e9);
 		break;
@@ -278,6 +280,11 @@ int options_parse(int argc, char **argv, struct run_options *o)
 	}
 	if (optind < argc)
 		o->model = argv[optind++];
+	/* "--rate 200/s poisson": the only process there is may be named. */
+	if (o->rate > 0 && o->model && !strcmp(o->model, "poisson"))
+		o->model = optind < argc ? argv[optind++] : NULL;
+	else if (o->rate > 0 && optind < argc && !strcmp(argv[optind], "poisson"))
+		optind++;
 	if (optind < argc) {
 		fprintf(stderr, "ooo-run: unexpected argument '%s'\n", argv[optind]);
 		return 2;
