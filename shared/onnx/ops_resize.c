@@ -9,7 +9,8 @@
 
 #include "shared/onnx/ops.h"
 
-#define MAX_SIZE (1ll << 31)
+#define MAX_SIZE    (1ll << 31)
+#define MAX_NEAREST (1 << 20) /* each output of an axis is looked at */
 
 static const char *const modes[] = { "nearest", "linear" };
 
@@ -59,6 +60,82 @@ static void scale_sizes(struct node *n, struct ooo_attr *a, const float *scale)
 	}
 }
 
+/*
+ * Two of the transformations use the output's length, and implementations differ on whether that
+ * is rounded down when scales are given.
+ */
+static void check_length(struct node *n, const struct ooo_attr *a)
+{
+	for (int i = 0; i < a->rank; i++) {
+		double exact = (double)n->in[0]->shape.dims[i] * (double)a->scale[i];
+		bool whole = a->scale[i] == 0 || floor(exact) == exact;
+
+		if (!whole && (a->coord == OOO_COORD_ALIGN_CORNERS ||
+			       (a->coord == OOO_COORD_PYTORCH_HALF_PIXEL && a->dims[i] == 1)))
+			refuse(n,
+			       "axis %d: %" PRId64 " scaled by %g is no integer, which this"
+			       " coordinate transformation leaves unclear",
+			       i, n->in[0]->shape.dims[i], (double)a->scale[i]);
+	}
+}
+
+/* Where output i samples the input, in fp64 or as far as possible in fp32. */
+static double sample(const struct ooo_attr *a, int axis, int64_t in, int64_t i, bool fp32)
+{
+	int64_t out = a->dims[axis];
+	double scale = a->scale[axis] != 0 ? (double)a->scale[axis] : (double)out / (double)in;
+
+	switch (a->coord) {
+	case OOO_COORD_ASYMMETRIC:
+		return fp32 ? (double)((float)i / (float)scale) : (double)i / scale;
+	case OOO_COORD_ALIGN_CORNERS:
+		if (out == 1)
+			return 0;
+		return fp32 ? (double)((float)i * (float)(in - 1) / (float)(out - 1))
+			    : (double)i * (double)(in - 1) / (double)(out - 1);
+	default:
+		if (out == 1 && a->coord == OOO_COORD_PYTORCH_HALF_PIXEL)
+			return 0;
+		return fp32 ? (double)(((float)i + 0.5f) / (float)scale - 0.5f)
+			    : ((double)i + 0.5) / scale - 0.5;
+	}
+}
+
+static double round_by(enum ooo_nearest mode, double x)
+{
+	switch (mode) {
+	case OOO_NEAREST_FLOOR:
+		return floor(x);
+	case OOO_NEAREST_CEIL:
+		return ceil(x);
+	case OOO_NEAREST_ROUND_PREFER_CEIL:
+		return floor(x + 0.5);
+	default:
+		return ceil(x - 0.5);
+	}
+}
+
+/* A sample half-way between two elements, or on one, must not fall to either side by rounding. */
+static void check_nearest(struct node *n, const struct ooo_attr *a)
+{
+	for (int axis = 0; !n->rc && axis < a->rank; axis++) {
+		int64_t in = n->in[0]->shape.dims[axis];
+
+		if (a->dims[axis] > MAX_NEAREST)
+			refuse(n, "resizing to %" PRId64 " is not supported", a->dims[axis]);
+		for (int64_t i = 0; !n->rc && i < a->dims[axis]; i++) {
+			double exact = round_by(a->nearest_mode, sample(a, axis, in, i, false));
+			double rounded = round_by(a->nearest_mode, sample(a, axis, in, i, true));
+
+			if (exact != rounded)
+				refuse(n,
+				       "axis %d: rounding errors decide which element is the"
+				       " nearest",
+				       axis);
+		}
+	}
+}
+
 static void init(struct node *n, struct ooo_attr *a)
 {
 	ooo_attr_init(a, OOO_OP_RESIZE);
@@ -70,6 +147,8 @@ static int finish(struct node *n, const struct ooo_attr *a)
 {
 	bool same = true;
 
+	if (a->mode == 0)
+		check_nearest(n, a);
 	if (attrs_done(n))
 		return n->rc;
 	for (int i = 0; i < a->rank; i++)
@@ -194,5 +273,6 @@ IMPORT(resize)
 	attr_ignore(n, "exclude_outside");
 	attr_ignore(n, "extrapolation_value");
 	read_sizes(n, &a);
+	check_length(n, &a);
 	return n->rc ? n->rc : finish(n, &a);
 }

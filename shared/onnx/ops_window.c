@@ -125,8 +125,11 @@ static void set_pads(struct node *n, struct window *w, int i, int64_t total, boo
 	w->attr.pad[2 + i] = (int32_t)(total - front);
 }
 
-/* SAME_*: as many outputs as strides fit into the input. */
-static void pad_to_same(struct node *n, struct window *w)
+/*
+ * SAME_*: as many outputs as strides fit into the input. For pooling, implementations differ where
+ * that leaves elements over, and with dilation.
+ */
+static void pad_to_same(struct node *n, struct window *w, bool pool)
 {
 	if (w->auto_pad != SAME_UPPER && w->auto_pad != SAME_LOWER)
 		return;
@@ -136,6 +139,9 @@ static void pad_to_same(struct node *n, struct window *w)
 		int64_t out = (w->in[k] + stride - 1) / stride;
 		int64_t total = (out - 1) * stride + extent(w, i) - w->in[k];
 
+		if (pool && (total < 0 || w->attr.dilation[i] != 1))
+			refuse(n, "auto_pad with a stride beyond the kernel, or with dilation, is"
+				  " not clear");
 		set_pads(n, w, i, total > 0 ? total : 0, w->auto_pad == SAME_LOWER);
 	}
 }
@@ -149,7 +155,7 @@ IMPORT(conv)
 		return n->rc;
 	read_pairs(n, &w, "dilations", w.attr.dilation);
 	w.attr.group = attr_range(n, "group", 1, 1, INT32_MAX);
-	pad_to_same(n, &w);
+	pad_to_same(n, &w, false);
 	return emit_node(n, op, &w.attr);
 }
 
@@ -181,6 +187,15 @@ static void pad_transposed(struct node *n, struct window *w)
 	}
 }
 
+/* Not less than the stride (allowed with dilation): implementations differ. */
+static void read_out_pad(struct node *n, struct window *w, int i, int64_t v)
+{
+	if (v && v >= w->attr.stride[i])
+		refuse(n, "output_padding %" PRId64 " with a stride of %d is not supported", v,
+		       w->attr.stride[i]);
+	w->attr.out_pad[i] = (int32_t)v;
+}
+
 IMPORT(conv_transpose)
 {
 	struct window w;
@@ -193,7 +208,7 @@ IMPORT(conv_transpose)
 	w.attr.group = attr_range(n, "group", 1, 1, INT32_MAX);
 	if (read_list(n, "output_padding", w.nr, 0, v))
 		for (int i = 0; i < w.nr; i++)
-			w.attr.out_pad[w.first + i] = (int32_t)v[i];
+			read_out_pad(n, &w, w.first + i, v[i]);
 	if (w.auto_pad == VALID && attr_has(n, "output_shape"))
 		return refuse(n, "has both auto_pad VALID and output_shape");
 	pad_transposed(n, &w);
@@ -237,7 +252,7 @@ IMPORT(pool)
 		attr_flag(n, "storage_order", false); /* of Indices alone */
 	if (op == OOO_OP_MAX_POOL && n->opset >= 10)
 		read_pairs(n, &w, "dilations", w.attr.dilation);
-	pad_to_same(n, &w);
+	pad_to_same(n, &w, true);
 	if (n->opset >= 10 && attr_flag(n, "ceil_mode", false)) {
 		w.attr.flags |= OOO_ATTR_CEIL_MODE;
 		check_ceil(n, &w);
