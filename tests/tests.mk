@@ -31,6 +31,9 @@ TEST_ARCHIVES := $(AGENT_LIB) $(CTL_LIB) $(RUN_LIB) $(ONNX_LIB) $(CLIENT_LIB) $(
 TEST_LIBS     := $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) $(PROTOBUF_C_LIBS) -lz -ldl -lm
 CTL_FIRST     := $(CTL_LIB) $(RUN_LIB) $(filter-out $(CTL_LIB) $(RUN_LIB),$(TEST_ARCHIVES))
 
+# It borrows the flow tests' rig, whose checks are cmocka's.
+LDFLAGS-tests/fuzz/ring_slot_fuzz.c := -Wl,--no-as-needed -lcmocka -Wl,--as-needed
+
 # $(call test_program,SOURCE,ARCHIVES,LIBS)
 define test_program_rule
 ALL_OBJS += $(call objects,$1)
@@ -66,7 +69,7 @@ bench: all $(call test_bins,$(BENCH_SRCS)) $(O)/setup-test.stamp $(VENV)/.stamp
 	$(Q)$(TEST_ENV) tests/run.sh --exec tests/bench/run.sh
 
 # The fuzz targets and all that they link with are built apart, by clang.
-fuzz: $(O)/setup-dev.stamp
+fuzz: $(O)/setup-dev.stamp $(O)/setup-test.stamp
 	+$(Q)$(MAKE) --no-print-directory FUZZ=1 ASAN= TSAN= fuzz-run
 
 fuzz-run: $(call test_bins,$(FUZZ_SRCS))
