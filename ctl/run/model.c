@@ -15,8 +15,8 @@ int model_open(const struct run_options *o, struct run_model *m, char *why, size
 	if (o->zoo)
 		return 0;
 	err = ooo_onnx_open(o->model, &m->onnx);
-	if (err)
-		snprintf(why, why_bytes, "%s: %s", o->model, ooo_onnx_error());
+	if (err) /* the sentence names the file */
+		snprintf(why, why_bytes, "%s", ooo_onnx_error());
 	return err;
 }
 
