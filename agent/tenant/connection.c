@@ -3,6 +3,7 @@
 #include "agent/tenant/connection.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,16 +20,6 @@ static void watch(struct door_tenant *c, uint32_t events)
 
 	if (c->in_epoll)
 		epoll_ctl(c->door->epoll_fd, EPOLL_CTL_MOD, c->sock, &ev);
-}
-
-static void close_received(struct door_tenant *c, int fd)
-{
-	if (fd < 0)
-		return;
-	if (fd_is_memfd(fd))
-		close(fd);
-	else
-		c->stray_fd = fd;
 }
 
 static void dispatch_request(struct door_tenant *c, int fd)
@@ -55,13 +46,30 @@ static void dispatch_request(struct door_tenant *c, int fd)
 	}
 }
 
+/* Take the LOAD's descriptor; -1: it was not right, and the connection is closed. */
+static int take_fd(struct door_tenant *c)
+{
+	int *fds = c->strays;
+
+	c->nr_strays = message_take(c->sock, fds);
+	if (c->nr_strays == 0) {
+		conn_reject(c, OOO_NO_MEMORY, "LOAD: the agent has too many files open");
+		return -1;
+	}
+	if (c->nr_strays > 1) {
+		conn_reject(c, OOO_BAD_MESSAGE, "LOAD: more than one descriptor came with it");
+		return -1;
+	}
+	c->nr_strays = 0;
+	return fds[0];
+}
+
 static void receive(struct door_tenant *c)
 {
 	struct received r;
 	enum ooo_status status;
 	char why[OOO_TEXT_BYTES];
-	/* Before HELLO no descriptor is taken in: nobody would answer for it. */
-	int err = message_receive(c->sock, c->counted, &r);
+	int fd = -1, err = message_peek(c->sock, &r);
 
 	if (err == -EAGAIN)
 		return;
@@ -72,17 +80,17 @@ static void receive(struct door_tenant *c)
 	c->req = r.req;
 	status = message_check(&r, c->counted, why, sizeof(why));
 	if (status != OOO_OK) {
-		close_received(c, r.fd);
 		conn_reject(c, status, why);
 		return;
 	}
-	if (r.fd >= 0 && !fd_is_memfd(r.fd)) {
-		c->stray_fd = r.fd;
-		conn_reject(c, OOO_BAD_PROGRAM,
-			    "LOAD: the descriptor is not a memfd; send a sealed memfd");
-		return;
+	if (r.has_fds) {
+		fd = take_fd(c);
+		if (fd < 0)
+			return;
+	} else {
+		message_take(c->sock, c->strays); /* none, as we know */
 	}
-	dispatch_request(c, r.fd);
+	dispatch_request(c, fd);
 }
 
 static void conn_ready(struct source *s, uint32_t events)
@@ -108,7 +116,6 @@ struct door_tenant *conn_new(struct door *door, int sock, const struct peer *pee
 	c->door = door;
 	c->sock = sock;
 	c->peer = *peer;
-	c->stray_fd = -1;
 	c->mail.cookie = c->job.cookie = c;
 	for (int i = 0; i < TENANT_NR_FDS; i++)
 		c->tenant_fds[i] = -1;
@@ -143,6 +150,13 @@ void conn_job(struct door_tenant *c, uint32_t type, void (*resume)(struct door_t
 	loader_post(c->door->config.loader, &c->job);
 }
 
+static void close_strays(struct door_tenant *c, void (*resume)(struct door_tenant *c))
+{
+	c->job.fds = c->strays;
+	c->job.nr_fds = c->nr_strays;
+	conn_job(c, JOB_CLOSE, resume);
+}
+
 /* ---- replies --------------------------------------------------------------------------------- */
 
 void conn_reply(struct door_tenant *c, const union reply_msg *reply)
@@ -174,6 +188,21 @@ void conn_refuse(struct door_tenant *c, enum ooo_status status, const char *why)
 	conn_reply(c, &reply);
 }
 
+static void fd_closed(struct door_tenant *c)
+{
+	c->nr_strays = 0;
+	conn_refuse(c, c->refusal, c->refusal_text);
+}
+
+void conn_refuse_fd(struct door_tenant *c, int fd, enum ooo_status status, const char *why)
+{
+	c->refusal = status;
+	snprintf(c->refusal_text, sizeof(c->refusal_text), "%s", why);
+	c->strays[0] = fd;
+	c->nr_strays = 1;
+	close_strays(c, fd_closed);
+}
+
 void conn_reject(struct door_tenant *c, enum ooo_status status, const char *why)
 {
 	union reply_msg reply;
@@ -197,17 +226,20 @@ static void conn_dead(struct door_tenant *c)
 	conn_list_move(c, &c->door->dead);
 }
 
-/* Closing the stray descriptor may take as long as its owner likes. */
+/* Whoever sent the descriptors decides how long it takes to close them. */
 static void leave_close(struct door_tenant *c)
 {
-	if (c->stray_fd < 0) {
+	if (!message_drain(c->sock)) {
+		c->strays[c->nr_strays++] = c->sock;
+		c->sock = -1;
+	}
+	if (!c->nr_strays) {
 		conn_dead(c);
 		return;
 	}
 	c->closing = true;
 	c->door->nr_closing++;
-	c->job.fd = c->stray_fd;
-	conn_job(c, JOB_CLOSE, conn_dead);
+	close_strays(c, conn_dead);
 }
 
 static void leave_released(struct door_tenant *c)

@@ -50,8 +50,11 @@ struct door_tenant { /* a connection */
 
 	/* the request in hand */
 	union request_msg req;
-	uint32_t index; /* the new program's or binding's id */
-	int stray_fd;   /* not a memfd: JOB_CLOSE closes it before c is freed; -1: none */
+	uint32_t index;                  /* the new program's or binding's id */
+	int strays[MESSAGE_MAX_FDS + 1]; /* descriptors for JOB_CLOSE, with room for the socket */
+	uint32_t nr_strays;
+	enum ooo_status refusal; /* of a LOAD whose descriptor is being closed */
+	char refusal_text[OOO_TEXT_BYTES];
 	void (*resume)(struct door_tenant *c);
 	struct mail mail;
 	struct job job;
@@ -96,6 +99,8 @@ void conn_leave(struct door_tenant *c); /* close it now, or when what is outstan
 void conn_reply(struct door_tenant *c, const union reply_msg *reply);
 /* Refuse the request in hand; the connection goes on. */
 void conn_refuse(struct door_tenant *c, enum ooo_status status, const char *why);
+/* The same, after the descriptor that came with it is closed. */
+void conn_refuse_fd(struct door_tenant *c, int fd, enum ooo_status status, const char *why);
 /* The same, and close it. */
 void conn_reject(struct door_tenant *c, enum ooo_status status, const char *why);
 

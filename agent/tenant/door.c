@@ -21,8 +21,9 @@
 #include "agent/tenant/connection.h"
 
 #define EVENTS_PER_ROUND  64
-#define ACCEPTS_PER_ROUND 16  /* then the others get their turn */
-#define MAX_GREETING      256 /* connections without HELLO; the oldest makes room */
+#define ACCEPTS_PER_ROUND 16   /* then the others get their turn */
+#define MAX_GREETING      256  /* connections without HELLO; the oldest makes room */
+#define MAX_CLOSING       4096 /* connections whose descriptors do not close */
 #define LISTEN_AGAIN_NS   1000000000ull
 
 uint64_t door_now_ns(void)
@@ -158,10 +159,22 @@ static void accepted(struct door *door, int sock)
 		close(sock);
 }
 
+/* The socket would be readable all the time: look again in a while. */
+static void accept_later(struct door *door, const char *why)
+{
+	log_tenant(LOG_LEVEL_WARN, "cannot accept a connection now: %s", why);
+	listen_on(door, false);
+	door->listen_again_ns = door_now_ns() + LISTEN_AGAIN_NS;
+}
+
 static void listener_ready(struct source *s, uint32_t events)
 {
 	struct door *door = ((struct source_of_door *)s)->door;
 
+	if (door->nr_closing >= MAX_CLOSING) {
+		accept_later(door, "too many descriptors of tenants do not close");
+		return;
+	}
 	for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
 		int sock =
 			accept4(door->config.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -170,11 +183,7 @@ static void listener_ready(struct source *s, uint32_t events)
 			accepted(door, sock);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			   errno == ENOMEM) {
-			/* It would be readable all the time: look again in a while. */
-			log_tenant(LOG_LEVEL_WARN, "cannot accept a connection now: %s",
-				   strerror(errno));
-			listen_on(door, false);
-			door->listen_again_ns = door_now_ns() + LISTEN_AGAIN_NS;
+			accept_later(door, strerror(errno));
 			return;
 		} else if (errno != ECONNABORTED && errno != EINTR) {
 			return;
@@ -248,7 +257,8 @@ static void bury_dead(struct door *door)
 
 	while ((c = door->dead.head)) {
 		door->dead.head = c->next;
-		close(c->sock);
+		if (c->sock >= 0)
+			close(c->sock); /* drained: this drops nobody's file */
 		free(c->programs);
 		free(c);
 	}

@@ -176,8 +176,8 @@ static int run_job(struct loader *l, struct job *job)
 		job->tenant = NULL;
 		return 0;
 	case JOB_CLOSE:
-		close(job->fd);
-		job->fd = -1;
+		for (uint32_t i = 0; i < job->nr_fds; i++)
+			close(job->fds[i]);
 		return 0;
 	}
 	return -EINVAL;

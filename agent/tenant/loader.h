@@ -5,8 +5,9 @@
  * readable, loader_done() hands them out. A job has one owner at any time.
  *
  * Three queues, so that no kind of job waits for another kind: LOAD (compiles take seconds), the
- * quick ones, and CLOSE. CLOSE is for descriptors that a tenant sent and that are not memfds: closing
- * one can block for as long as its owner likes (a FUSE file), and then only other such closes wait.
+ * quick ones, and CLOSE. CLOSE is for descriptors that a tenant sent: closing one can block for as
+ * long as its owner likes (a file of FUSE, a TCP socket that lingers), or take its time (a memfd of
+ * many gigabytes), and then only other such closes wait.
  */
 #ifndef OOO_AGENT_LOADER_H
 #define OOO_AGENT_LOADER_H
@@ -22,7 +23,7 @@ enum job_type {
 	JOB_UNBIND,  /* binding */
 	JOB_UNLOAD,  /* inst: with its bindings; frees it */
 	JOB_RELEASE, /* tenant, insts[TENANT_MAX_PROGRAMS]: everything; frees them */
-	JOB_CLOSE,   /* fd */
+	JOB_CLOSE,   /* fds, nr_fds */
 };
 
 struct job {
@@ -34,6 +35,8 @@ struct job {
 	struct device_binding *binding;
 	uint32_t index; /* LOAD: the instance's id */
 	int fd;
+	const int *fds;
+	uint32_t nr_fds;
 	uint64_t bytes;
 	uint64_t max_weight_bytes, max_workspace_bytes; /* LOAD: what the tenant has left */
 	void *io[OOO_MAX_IO];

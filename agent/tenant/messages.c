@@ -63,37 +63,63 @@ static const struct request_kind *find_kind(uint16_t type)
 	return &kinds[type];
 }
 
-int message_receive(int sock, bool want_fd, struct received *r)
+static ssize_t receive(int sock, struct msghdr *msg, int flags)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_LEN(sizeof(int))]; /* not CMSG_SPACE: its padding fits another */
-	} control;
+	ssize_t n;
+
+	do
+		n = recvmsg(sock, msg, flags | MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+int message_peek(int sock, struct received *r)
+{
 	struct iovec iov = { .iov_base = &r->req, .iov_len = sizeof(r->req) };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = want_fd ? control.bytes : NULL,
-		.msg_controllen = want_fd ? CMSG_LEN(sizeof(int)) : 0,
-	};
-	struct cmsghdr *c;
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	memset(r, 0, sizeof(*r));
-	r->fd = -1;
-	do
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
+	n = receive(sock, &msg, MSG_PEEK);
 	if (n < 0)
 		return errno == EAGAIN ? -EAGAIN : -EPIPE;
 	r->bytes = (size_t)n;
 	r->truncated = msg.msg_flags & MSG_TRUNC;
-	r->extra_fds = msg.msg_flags & MSG_CTRUNC;
+	r->has_fds = msg.msg_flags & MSG_CTRUNC; /* no room was given for any */
+	return n == 0 && !r->has_fds ? -EPIPE : 0;
+}
+
+unsigned message_take(int sock, int fds[MESSAGE_MAX_FDS])
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(MESSAGE_MAX_FDS * sizeof(int))];
+	} control;
+	struct msghdr msg = { .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+	unsigned nr;
+
+	if (receive(sock, &msg, 0) < 0)
+		return 0;
 	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len >= CMSG_LEN(sizeof(int)))
-		memcpy(&r->fd, CMSG_DATA(c), sizeof(int));
-	return n == 0 && r->fd < 0 ? -EPIPE : 0;
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return 0;
+	nr = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	memcpy(fds, CMSG_DATA(c), nr * sizeof(int));
+	return nr;
+}
+
+bool message_drain(int sock)
+{
+	struct received r;
+	int fds[MESSAGE_MAX_FDS];
+
+	while (!message_peek(sock, &r)) {
+		if (r.has_fds)
+			return false;
+		message_take(sock, fds);
+	}
+	return true;
 }
 
 static bool all_zero(const void *data, size_t bytes)
@@ -155,14 +181,11 @@ static enum ooo_status fd_rules(const struct received *r, char *why, size_t why_
 {
 	uint16_t type = r->req.msg.type;
 
-	if (type != OOO_MSG_LOAD && (r->fd >= 0 || r->extra_fds))
+	if (type != OOO_MSG_LOAD && r->has_fds)
 		return refuse(OOO_BAD_MESSAGE, why, why_bytes,
 			      "%s: a descriptor came with it and none belongs there",
 			      find_kind(type)->name);
-	if (r->extra_fds)
-		return refuse(OOO_BAD_MESSAGE, why, why_bytes,
-			      "LOAD: more than one descriptor came with it");
-	if (type == OOO_MSG_LOAD && r->fd < 0)
+	if (type == OOO_MSG_LOAD && !r->has_fds)
 		return refuse(OOO_BAD_MESSAGE, why, why_bytes,
 			      "LOAD: no descriptor came with it; send the program's memfd");
 	return OOO_OK;
@@ -237,13 +260,8 @@ enum ooo_status hello_check(const struct ooo_msg_hello *hello, uint64_t max_aren
 
 /*
  * Only shmem and hugetlbfs answer F_GET_SEALS, and the kernel does so without asking anyone. After
- * that fstat, mmap and close are the kernel's own too. On any other file (FUSE) they may block.
+ * that, fstat is the kernel's own too; on any other file (FUSE) it may block.
  */
-bool fd_is_memfd(int fd)
-{
-	return fcntl(fd, F_GET_SEALS) >= 0;
-}
-
 enum ooo_status program_fd_check(int fd, uint64_t bytes, char *why, size_t why_bytes)
 {
 	int seals = fcntl(fd, F_GET_SEALS);

@@ -33,19 +33,29 @@ union reply_msg {
 	struct ooo_msg_stats_reply stats;
 };
 
+#define MESSAGE_MAX_FDS 253 /* the kernel's SCM_MAX_FD */
+
 struct received {
 	union request_msg req; /* zero beyond bytes */
 	size_t bytes;
 	bool truncated; /* longer than any request */
-	bool extra_fds; /* more descriptors came than were wanted; the kernel has dropped those */
-	int fd;         /* the one that came, or -1; the caller's */
+	bool has_fds;
 };
 
 /*
- * Take one message, and one descriptor if want_fd, from a non-blocking socket. 0; -EAGAIN: none;
- * -EPIPE: the peer is gone.
+ * Look at the next message of a non-blocking socket and leave it there. 0; -EAGAIN: none; -EPIPE:
+ * the peer is gone.
+ *
+ * The kernel drops descriptors that came with a message and that nobody takes, and dropping the
+ * last reference to somebody's file can block for as long as he likes (a TCP socket that lingers).
+ * So a message with descriptors is either taken with all of them, or left in its socket, which the
+ * loader's closer then closes.
  */
-int message_receive(int sock, bool want_fd, struct received *r);
+int message_peek(int sock, struct received *r);
+/* Take the message just looked at. Returns how many descriptors came with it, in fds. */
+unsigned message_take(int sock, int fds[MESSAGE_MAX_FDS]);
+/* After shutdown(): take what is left. False: a message with descriptors is among it, unread. */
+bool message_drain(int sock);
 
 /*
  * Is it a well-formed request of this protocol, at this point of the conversation? OOO_OK: its
@@ -57,10 +67,9 @@ enum ooo_status message_check(const struct received *r, bool greeted, char *why,
 enum ooo_status hello_check(const struct ooo_msg_hello *hello, uint64_t max_arena_bytes, char *why,
 			    size_t why_bytes);
 
-/* A LOAD's descriptor: is it a sealed memfd of the stated size? OOO_OK, OOO_BAD_PROGRAM. */
+/* A LOAD's descriptor: is it a sealed memfd of the stated size? OOO_OK, OOO_BAD_PROGRAM. Does not
+ * block, whatever it is. */
 enum ooo_status program_fd_check(int fd, uint64_t bytes, char *why, size_t why_bytes);
-/* Can close(fd) and fstat(fd) not block, whoever made it? */
-bool fd_is_memfd(int fd);
 
 /* A BIND's offsets against its program and the arena: OOO_OK and io[], OOO_INVALID, _BAD_BUFFER. */
 enum ooo_status bind_check(const struct ooo_msg_bind *bind, const struct program *p, void *arena,

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/log.h"
 #include "agent/tenant/connection.h"
@@ -228,8 +227,7 @@ void request_load(struct door_tenant *c, int fd)
 	enum ooo_status status = load_check(c, fd, why, sizeof(why));
 
 	if (status != OOO_OK) {
-		close(fd); /* a memfd: this cannot block */
-		conn_refuse(c, status, why);
+		conn_refuse_fd(c, fd, status, why);
 		return;
 	}
 	memset(&c->programs[c->index], 0, sizeof(c->programs[c->index]));

@@ -29,7 +29,8 @@ void tenant_close_fds(int fds[TENANT_NR_FDS])
  * open file for both: a tenant that clears its O_NONBLOCK and fills the counter would stop the
  * dispatcher, and with it every other tenant, in write(). (So would a pipe, whose reader holds a
  * lock while it faults in a page that the tenant serves itself.) The send buffer is as small as can
- * be: a few wake-ups that are not read yet are as good as many, and one read takes them all.
+ * be: a few wake-ups that are not read yet are as good as many, and one read takes them all. The
+ * tenant cannot send: nothing of its (descriptors that do not close) waits in the agent's end.
  */
 static int make_wake_fds(struct tenant *t, int fds[TENANT_NR_FDS])
 {
@@ -45,7 +46,8 @@ static int make_wake_fds(struct tenant *t, int fds[TENANT_NR_FDS])
 		return -errno;
 	t->cq_eventfd = pair[0];
 	fds[TENANT_FD_CQ] = pair[1];
-	if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest)))
+	if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest)) ||
+	    shutdown(pair[0], SHUT_RD))
 		return -errno;
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tenant door's message parser: the input is a conversation. Each message is preceded by two
- * bytes: its length in bytes 0..511 and flags (descriptor, too many descriptors, truncated). What
+ * bytes: its length in bytes 0..511 and flags (9th bit of the length, descriptors, -, truncated, BIND). What
  * the checks let through must hold what the door then relies on.
  */
 #include <stddef.h>
@@ -86,8 +86,8 @@ static void one_message(const struct received *r, bool *greeted)
 		require(why[0]);
 		return;
 	}
-	require(r->req.msg.bytes == r->bytes && !r->truncated && !r->extra_fds);
-	require((r->fd >= 0) == (r->req.msg.type == OOO_MSG_LOAD));
+	require(r->req.msg.bytes == r->bytes && !r->truncated);
+	require(r->has_fds == (r->req.msg.type == OOO_MSG_LOAD));
 	switch (r->req.msg.type) {
 	case OOO_MSG_HELLO:
 		require(!*greeted);
@@ -107,11 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	bool greeted = false;
 
 	while (bytes >= 2) {
-		struct received r = { .fd = data[1] & 2 ? 0 : -1 };
+		struct received r = { .has_fds = data[1] & 2, .truncated = data[1] & 8 };
 		size_t n = (size_t)data[0] | (size_t)(data[1] & 1) << 8;
 
-		r.extra_fds = data[1] & 4;
-		r.truncated = data[1] & 8;
 		if (data[1] & 16) /* BIND is longer than 511 */
 			n = sizeof(struct ooo_msg_bind);
 		data += 2;

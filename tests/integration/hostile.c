@@ -184,39 +184,87 @@ static void bad_descriptors(void)
 	raw_close(&r);
 }
 
-/*
- * A TCP connection with unsent data that lingers: whoever closes it last waits in close(). It goes
- * to the agent, which must answer others all the same.
- */
-static void descriptor_that_does_not_close(void)
+/* A listening socket of this host; connected to it, *addr. */
+static int tcp_listener(struct sockaddr_in *addr)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*addr);
+
+	*addr = (struct sockaddr_in){ .sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	if (bind(listener, (struct sockaddr *)addr, len) || listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)addr, &len))
+		die("tcp");
+	return listener;
+}
+
+/*
+ * Send a message with a TCP connection that has unsent data and lingers: whoever closes it last
+ * waits in close(). A process that ends does not wait, so this one's child does the sending.
+ */
+static void send_lingering(int sock, const void *data, size_t bytes, unsigned nr,
+			   const struct sockaddr_in *addr)
+{
 	struct linger linger = { .l_onoff = 1, .l_linger = 120 };
+	static char filler[65536];
+	pid_t pid = fork();
+	int tcp, fds[2];
+
+	if (pid < 0)
+		die("fork");
+	if (pid) {
+		waitpid(pid, NULL, 0);
+		return;
+	}
+	tcp = fds[0] = fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(tcp, (const struct sockaddr *)addr, sizeof(*addr)) ||
+	    setsockopt(tcp, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)))
+		_exit(1);
+	while (send(tcp, filler, sizeof(filler), MSG_DONTWAIT) > 0)
+		;
+	raw_send(sock, data, bytes, fds, nr);
+	_exit(0);
+}
+
+/*
+ * In every way there is: before HELLO, with a message that has none, as a program, twice in one
+ * message, in a message that is never read.
+ */
+static void descriptors_that_do_not_close(void)
+{
+	struct ooo_msg_stats stats = { .msg = head(OOO_MSG_STATS, sizeof(stats)) };
 	struct ooo_msg_load load = { .msg = head(OOO_MSG_LOAD, sizeof(load)),
 				     .program_bytes = 4096 };
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(addr);
-	char data[65536] = { 0 };
-	struct raw r, other;
+	int listeners[10];
 
-	if (bind(listener, (struct sockaddr *)&addr, len) || listen(listener, 1) ||
-	    getsockname(listener, (struct sockaddr *)&addr, &len) ||
-	    connect(sock, (struct sockaddr *)&addr, len) ||
-	    setsockopt(sock, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)))
-		die("tcp");
-	while (send(sock, data, sizeof(data), MSG_DONTWAIT) > 0)
-		;
-	raw_hello(&r, "lingers");
-	raw_send(r.sock, &load, sizeof(load), &sock, 1);
-	close(sock);
-	raw_close(&r);
-	nap_ms(50);
-	raw_ready(&other, "beside it");
-	raw_close(&other);
-	check_good("a descriptor while it does not close");
-	close(listener);
+	for (int i = 0; i < 10; i++) {
+		struct sockaddr_in addr;
+		struct raw r, other;
+		int way = i % 5;
+
+		listeners[i] = tcp_listener(&addr);
+		if (way == 0) {
+			int sock = raw_connect();
+
+			send_lingering(sock, &load, sizeof(load), 1, &addr);
+			close(sock);
+		} else {
+			raw_hello(&r, "lingers");
+			if (way == 1)
+				send_lingering(r.sock, &stats, sizeof(stats), 1, &addr);
+			else
+				send_lingering(r.sock, &load, sizeof(load), way == 3 ? 2 : 1,
+					       &addr);
+			nap_ms(way == 4 ? 0 : 20);
+			raw_close(&r);
+		}
+		nap_ms(20);
+		raw_ready(&other, "beside it");
+		raw_close(&other);
+	}
+	check_good("descriptors while they do not close");
+	for (int i = 0; i < 10; i++)
+		close(listeners[i]); /* resets the connections, which ends the waiting */
 }
 
 static void bad_programs(void)
@@ -468,7 +516,7 @@ static const struct {
 } attacks[] = {
 	{ "garbage for messages", garbage_messages },
 	{ "descriptors that are no sealed memfd", bad_descriptors },
-	{ "a descriptor that does not close", descriptor_that_does_not_close },
+	{ "descriptors that do not close", descriptors_that_do_not_close },
 	{ "programs truncated and with bits flipped", bad_programs },
 	{ "bindings outside of the arena", bad_bindings },
 	{ "a thousand connections, twice", connection_flood },
@@ -485,6 +533,7 @@ int main(int argc, char **argv)
 	int status;
 	pid_t good;
 
+	signal(SIGPIPE, SIG_IGN);
 	if (argc > 1)
 		random_state = strtoull(argv[1], NULL, 10);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

@@ -95,7 +95,7 @@ static void test_rejects(void **state)
 	struct ooo_msg_load load = { .msg = msg_head(OOO_MSG_LOAD, sizeof(load)),
 				     .program_bytes = 4096 };
 	char junk[2000];
-	int fds[3] = { good.sock, good.sock, good.sock }, pipes[2];
+	int fds[3] = { good.sock, good.sock, good.sock };
 
 	assert_int_equal(visitor_load(&good), OOO_OK);
 	assert_int_equal(visitor_bind(&good, 0), OOO_OK);
@@ -126,27 +126,63 @@ static void test_rejects(void **state)
 	visitor_expect_end(&v, OOO_BAD_MESSAGE);
 	visitor_close(&v);
 
-	for (unsigned n = 0; n <= 3; n++) { /* LOAD: none; not a memfd; too many */
+	for (unsigned n = 0; n <= 3; n++) { /* LOAD with none, and with too many */
+		if (n == 1)
+			continue;
 		v = visitor_new(rig, "descriptors");
 		assert_int_equal(visitor_send(&v, &load, sizeof(load), fds, n), sizeof(load));
-		visitor_expect_end(&v, n == 1 ? OOO_BAD_PROGRAM : OOO_BAD_MESSAGE);
+		visitor_expect_end(&v, OOO_BAD_MESSAGE);
 		visitor_close(&v);
 	}
-	assert_int_equal(pipe(pipes), 0);
-	v = visitor_new(rig, "pipe");
-	assert_int_equal(visitor_send(&v, &load, sizeof(load), pipes, 1), sizeof(load));
-	visitor_expect_end(&v, OOO_BAD_PROGRAM);
-	visitor_close(&v);
-	close(pipes[0]); /* the agent has closed its own too: nobody reads it any more */
-	rig_wait_tenants(rig, 1);
-	for (int i = 0; i < 1000 && write(pipes[1], "", 1) == 1; i++)
-		usleep(1000);
-	assert_int_equal(write(pipes[1], "", 1), -1);
-	assert_int_equal(errno, EPIPE);
-	close(pipes[1]);
-
 	assert_int_equal(visitor_run(&good, 0, 0), OOO_OK);
 	visitor_close(&good);
+	rig_stop(rig);
+}
+
+/* The agent closes what it was sent, whether it takes the message or not. */
+static void test_descriptors_are_closed(void **state)
+{
+	struct rig *rig = rig_start(defaults);
+	struct ooo_msg_load load = { .program_bytes = 4096 };
+	struct ooo_msg_hello h = hello_msg("x");
+
+	h.msg = msg_head(OOO_MSG_HELLO, sizeof(h));
+	for (int way = 0; way < 4; way++) {
+		struct visitor v = visitor_connect(rig);
+		int pipes[2], i;
+
+		assert_int_equal(pipe(pipes), 0);
+		if (way == 0) { /* where none belongs */
+			visitor_send(&v, &h, sizeof(h), pipes, 1);
+			visitor_expect_end(&v, OOO_BAD_MESSAGE);
+		} else {
+			assert_int_equal(visitor_hello(&v, "x"), OOO_OK);
+		}
+		if (way == 1) { /* refused, and the connection goes on */
+			assert_int_equal(visitor_ask(&v, &load, OOO_MSG_LOAD, sizeof(load),
+						     pipes[0]),
+					 OOO_BAD_PROGRAM);
+			assert_int_equal(visitor_load(&v), OOO_OK);
+		}
+		if (way == 2) { /* too many */
+			visitor_send(&v, &load, sizeof(load), pipes, 2);
+			visitor_expect_end(&v, OOO_BAD_MESSAGE);
+		}
+		if (way == 3) { /* never read */
+			load.msg = msg_head(OOO_MSG_LOAD, sizeof(load));
+			for (i = 0; i < 5; i++)
+				visitor_send(&v, &load, sizeof(load), pipes, 1);
+			visitor_close(&v);
+		}
+		close(pipes[0]);
+		for (i = 0; i < 10000 && write(pipes[1], "", 1) == 1; i++)
+			usleep(1000);
+		assert_int_equal(write(pipes[1], "", 1), -1); /* nobody has the other end */
+		assert_int_equal(errno, EPIPE);
+		close(pipes[1]);
+		if (way != 3)
+			visitor_close(&v);
+	}
 	rig_stop(rig);
 }
 
@@ -478,13 +514,21 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_welcome),         cmocka_unit_test(test_life),
-		cmocka_unit_test(test_rejects),         cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_quotas),          cmocka_unit_test(test_per_user),
-		cmocka_unit_test(test_hang_up_in_load), cmocka_unit_test(test_hang_ups),
-		cmocka_unit_test(test_pipelined),       cmocka_unit_test(test_does_not_read),
-		cmocka_unit_test(test_says_nothing),    cmocka_unit_test(test_crowd),
-		cmocka_unit_test(test_evict),           cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_welcome),
+		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_rejects),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_descriptors_are_closed),
+		cmocka_unit_test(test_quotas),
+		cmocka_unit_test(test_per_user),
+		cmocka_unit_test(test_hang_up_in_load),
+		cmocka_unit_test(test_hang_ups),
+		cmocka_unit_test(test_pipelined),
+		cmocka_unit_test(test_does_not_read),
+		cmocka_unit_test(test_says_nothing),
+		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_evict),
+		cmocka_unit_test(test_drain),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -21,14 +21,12 @@ static char why[OOO_TEXT_BYTES];
 
 static struct received request(uint16_t type, size_t bytes)
 {
-	struct received r = { .bytes = bytes, .fd = -1 };
+	struct received r = { .bytes = bytes, .has_fds = type == OOO_MSG_LOAD };
 
 	r.req.msg.magic = OOO_MSG_MAGIC;
 	r.req.msg.version = OOO_ABI_VERSION;
 	r.req.msg.type = type;
 	r.req.msg.bytes = (uint32_t)bytes;
-	if (type == OOO_MSG_LOAD)
-		r.fd = 0; /* any number: it is not used */
 	return r;
 }
 
@@ -80,10 +78,7 @@ static void test_common_rules(void **state)
 		r.req.msg.status = 1;
 		expect(&r, greeted, OOO_BAD_MESSAGE, "status");
 		r = good;
-		r.extra_fds = true;
-		expect(&r, greeted, OOO_BAD_MESSAGE, "descriptor");
-		r = good;
-		r.fd = requests[i].type == OOO_MSG_LOAD ? -1 : 0;
+		r.has_fds = !r.has_fds;
 		expect(&r, greeted, OOO_BAD_MESSAGE, "descriptor");
 		r = good;
 		r.bytes = 15;
@@ -96,7 +91,7 @@ static void test_types(void **state)
 	for (uint32_t type = 0; type < 65536; type++) {
 		struct received r = request((uint16_t)type, 16);
 
-		r.fd = -1;
+		r.has_fds = false;
 		if (type == 0 || type > OOO_MSG_STATS)
 			expect(&r, true, OOO_BAD_MESSAGE, "no request of type");
 		else
@@ -312,49 +307,62 @@ static int lowest_free_fd(void)
 
 static void test_receive(void **state)
 {
+	int pair[2], before, fds[MESSAGE_MAX_FDS];
 	struct received r;
-	int pair[2], before;
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
 	before = lowest_free_fd();
-	assert_int_equal(message_receive(pair[0], true, &r), -EAGAIN);
-	send_fds(pair[1], 16, 0);
-	assert_int_equal(message_receive(pair[0], true, &r), 0);
-	assert_int_equal(r.bytes, 16);
-	assert_int_equal(r.fd, -1);
-	assert_false(r.truncated || r.extra_fds);
-
-	send_fds(pair[1], 16, 1);
-	assert_int_equal(message_receive(pair[0], true, &r), 0);
-	assert_int_equal(r.fd, before);
-	assert_true(fcntl(r.fd, F_GETFD) & FD_CLOEXEC);
-	assert_false(r.extra_fds);
-	close(r.fd);
-
-	for (int n = 2; n <= 8; n++) { /* one is taken, the others never come to be */
-		send_fds(pair[1], 16, n);
-		assert_int_equal(message_receive(pair[0], true, &r), 0);
-		assert_true(r.fd >= 0);
-		assert_true(r.extra_fds);
-		close(r.fd);
+	assert_int_equal(message_peek(pair[0], &r), -EAGAIN);
+	for (unsigned n = 0; n <= 8; n++) {
+		send_fds(pair[1], 16, (int)n);
+		for (int look = 0; look < 2; look++) { /* looking changes nothing */
+			assert_int_equal(message_peek(pair[0], &r), 0);
+			assert_int_equal(r.bytes, 16);
+			assert_false(r.truncated);
+			assert_int_equal(r.has_fds, n > 0);
+			assert_int_equal(lowest_free_fd(), before);
+		}
+		assert_int_equal(message_take(pair[0], fds), n);
+		for (unsigned i = 0; i < n; i++) {
+			assert_true(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
+			close(fds[i]);
+		}
 		assert_int_equal(lowest_free_fd(), before);
+		assert_int_equal(message_peek(pair[0], &r), -EAGAIN);
 	}
-	send_fds(pair[1], 16, 1); /* and none if none is wanted */
-	assert_int_equal(message_receive(pair[0], false, &r), 0);
-	assert_int_equal(r.fd, -1);
-	assert_true(r.extra_fds);
-	assert_int_equal(lowest_free_fd(), before);
-
 	send_fds(pair[1], sizeof(union request_msg), 0);
-	assert_int_equal(message_receive(pair[0], true, &r), 0);
+	assert_int_equal(message_peek(pair[0], &r), 0);
 	assert_false(r.truncated);
+	message_take(pair[0], fds);
 	send_fds(pair[1], sizeof(union request_msg) + 1, 0);
-	assert_int_equal(message_receive(pair[0], true, &r), 0);
+	assert_int_equal(message_peek(pair[0], &r), 0);
 	assert_true(r.truncated);
-
+	message_take(pair[0], fds); /* all of it */
+	assert_int_equal(message_peek(pair[0], &r), -EAGAIN);
 	close(pair[1]);
-	assert_int_equal(message_receive(pair[0], true, &r), -EPIPE);
+	assert_int_equal(message_peek(pair[0], &r), -EPIPE);
 	close(pair[0]);
+}
+
+static void test_drain(void **state)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+	for (int i = 0; i < 5; i++)
+		send_fds(pair[1], 16, 0);
+	shutdown(pair[0], SHUT_RDWR);
+	assert_true(message_drain(pair[0]));
+	assert_int_equal(send(pair[1], "", 1, MSG_NOSIGNAL), -1); /* and nothing comes after it */
+	close(pair[0]);
+	close(pair[1]);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+	send_fds(pair[1], 16, 0);
+	send_fds(pair[1], 16, 1);
+	shutdown(pair[0], SHUT_RDWR);
+	assert_false(message_drain(pair[0]));
+	close(pair[0]);
+	close(pair[1]);
 }
 
 static void test_reply(void **state)
@@ -384,7 +392,7 @@ int main(void)
 		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_name),
 		cmocka_unit_test(test_hello_sizes),  cmocka_unit_test(test_bind),
 		cmocka_unit_test(test_program_fd),   cmocka_unit_test(test_receive),
-		cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_drain),        cmocka_unit_test(test_reply),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,6 +128,9 @@ static void test_tenant(void **state)
 	for (struct request *r = t->free_requests; r; r = r->next)
 		n++;
 	assert_int_equal(n, 16);
+	/* The tenant has nothing to send there: what it sent would wait in the agent's end. */
+	assert_int_equal(send(fds[TENANT_FD_CQ], "", 1, MSG_NOSIGNAL), -1);
+	assert_int_equal(errno, EPIPE);
 	/* The agent's ends do not block, whatever the tenant does to its own. */
 	assert_int_equal(fcntl(fds[TENANT_FD_CQ], F_SETFL, 0), 0);
 	assert_true(fcntl(t->cq_eventfd, F_GETFL) & O_NONBLOCK);
