@@ -262,8 +262,22 @@ size_t onednn_packed_bytes(const struct onednn_step *s)
 	return bytes;
 }
 
+static bool any_empty(const struct prim_build *b)
+{
+	const struct step *s = b->step;
+	int64_t n;
+
+	for (int i = 0; i < s->nr_in; i++) {
+		if (s->in[i] != OOO_NONE && (shape_elems(&b->tensors[s->in[i]].shape, &n) || !n))
+			return true;
+	}
+	return shape_elems(&b->tensors[s->out[0]].shape, &n) || !n;
+}
+
 static int build(struct prim_build *b)
 {
+	if (any_empty(b))
+		return -EOPNOTSUPP;
 	switch (b->step->op) {
 	case OOO_OP_CONV:
 	case OOO_OP_CONV_TRANSPOSE:
@@ -329,6 +343,19 @@ static void gather_rows(const struct onednn_chunk *c, const float *in, float *sc
 	}
 }
 
+static void copy_part(const struct chunk_copy *copy, char *tensor, char *scratch)
+{
+	for (size_t row = 0; row < copy->rows; row++) {
+		char *there = tensor + copy->offset + row * copy->stride;
+		char *here = scratch + copy->scratch + row * copy->bytes;
+
+		if (copy->source == ARG_OUT)
+			memcpy(there, here, copy->bytes);
+		else
+			memcpy(here, there, copy->bytes);
+	}
+}
+
 void onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk, unsigned worker,
 		void *scratch, void *const *in, void *const *out, void *const *post)
 {
@@ -338,6 +365,10 @@ void onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk, u
 	onednn_single_thread();
 	if (c->gather.images)
 		gather_rows(c, in[0], scratch);
+	for (unsigned i = 0; i < c->nr_copies; i++) {
+		if (c->copies[i].source == ARG_POST)
+			copy_part(&c->copies[i], post[c->copies[i].index], scratch);
+	}
 	for (unsigned i = 0; i < c->nr_args; i++) {
 		const struct chunk_arg *a = &c->args[i];
 		char *base = NULL;
@@ -363,4 +394,8 @@ void onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk, u
 		dnnl_memory_set_data_handle(args[i].memory, base + a->offset);
 	}
 	dnnl_primitive_execute(c->prim, o->streams[worker], (int)c->nr_args, args);
+	for (unsigned i = 0; i < c->nr_copies; i++) {
+		if (c->copies[i].source == ARG_OUT)
+			copy_part(&c->copies[i], out[c->copies[i].index], scratch);
+	}
 }

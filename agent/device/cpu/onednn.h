@@ -35,6 +35,14 @@ struct chunk_arg {
 	dnnl_memory_t *mem; /* one per worker; ARG_FIXED: one */
 };
 
+/* Part of a tensor that stands densely in scratch while the primitive runs. */
+struct chunk_copy {
+	uint8_t source, index; /* ARG_POST: copied in before; ARG_OUT: copied out after */
+	size_t offset, stride; /* bytes to the first row, from row to row */
+	size_t bytes, rows;    /* of a row, how many */
+	size_t scratch;        /* bytes into scratch */
+};
+
 struct onednn_chunk {
 	dnnl_primitive_t prim;
 	unsigned nr_args;
@@ -45,6 +53,8 @@ struct onednn_chunk {
 		size_t offset;  /* elements into the input: the first image, its first row */
 		int64_t channels, height, width, rows;
 	} gather;
+	unsigned nr_copies;
+	struct chunk_copy copies[1 + STEP_MAX_POST];
 };
 
 struct packed {
@@ -101,20 +111,41 @@ int build_primitive(struct prim_build *b, struct onednn_chunk *c, dnnl_primitive
 		    size_t scratch_offset);
 const void *build_const(const struct prim_build *b, uint32_t tensor); /* NULL: not a constant */
 
-/* Attributes with the step's post-operations. Binary operands get descriptors like the output's:
- * dims of this chunk, offsets found by build_post_args(). -EOPNOTSUPP: one of them does not map. */
+/*
+ * A chunk's part of the output, for the post-operations' operands: dims and strides as the primitive
+ * sees them and where the part starts in the whole output. One of the axes is the channels' (the
+ * columns' of a product).
+ */
+struct post_view {
+	int nr_dims;
+	dnnl_dim_t from[OOO_MAX_RANK], dims[OOO_MAX_RANK], strides[OOO_MAX_RANK];
+	int channel;      /* which of these it is */
+	int channel_axis; /* which axis of the output tensor */
+};
+
+/* The step's post-operations as oneDNN has them. */
 struct post_plan {
 	int nr;                       /* dnnl post-ops so far */
-	int arg_index[STEP_MAX_POST]; /* dnnl index of each binary one; -1 */
+	int arg_index[STEP_MAX_POST]; /* dnnl index of each with a tensor; -1 */
 	bool full[STEP_MAX_POST];     /* operand has the output's shape: moves with the chunk */
+	size_t offset[STEP_MAX_POST]; /* bytes into one that has not */
 	md_t md[STEP_MAX_POST];
 };
 
-int build_attr(struct prim_build *b, int nr_dims, const dnnl_dim_t *out_dims,
-	       const dnnl_dim_t *chunk_dims, const dnnl_dim_t *chunk_strides,
-	       struct post_plan *plan, dnnl_primitive_attr_t *attr);
+#define POST_PLAN_INIT                                                                             \
+	{                                                                                          \
+		.arg_index = { -1, -1, -1, -1 }                                                    \
+	}
+
+/* Attributes with the step's post-operations. -EOPNOTSUPP: one of them does not map. */
+int build_attr(struct prim_build *b, const struct post_view *view, struct post_plan *plan,
+	       dnnl_primitive_attr_t *attr);
+/* Their operands; full ones start at offset. */
 int build_post_args(struct prim_build *b, struct onednn_chunk *c, struct post_plan *plan,
 		    size_t offset);
+/* One of them. */
+int build_post_arg(struct prim_build *b, struct onednn_chunk *c, struct post_plan *plan, int i,
+		   enum arg_source source, size_t offset);
 void post_plan_drop(struct post_plan *plan);
 
 /* One file a family; 0, -EOPNOTSUPP or a dnnl_status_t > 0 (also: not supported). */

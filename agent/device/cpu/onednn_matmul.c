@@ -170,23 +170,42 @@ static int add_args(struct prim_build *b, const struct product *p, const struct 
 	return err;
 }
 
+/* The post-operations see [rows, columns] or [batch, rows, columns]. */
+static void post_view(const struct prim_build *b, const struct product *p, const struct part *q,
+		      struct post_view *v)
+{
+	int nr = p->batch == 1 ? 2 : 3, d = 3 - nr;
+	dnnl_dim_t from[] = { q->batch_from, 0, q->col }, dims[] = { q->batch, p->m, q->cols };
+	dnnl_dim_t strides[] = { p->m * p->n, p->n, 1 };
+
+	*v = (struct post_view){
+		.nr_dims = nr,
+		.channel = nr - 1,
+		.channel_axis = b->tensors[b->step->out[0]].shape.rank - 1,
+	};
+	for (int i = 0; i < nr; i++) {
+		v->from[i] = from[i + d];
+		v->dims[i] = dims[i + d];
+		v->strides[i] = strides[i + d];
+	}
+}
+
 static int add_part(struct prim_build *b, const struct product *p, const struct part *q)
 {
-	dnnl_dim_t out[] = { p->batch, p->m, p->n }, dims[] = { q->batch, p->m, q->cols };
-	dnnl_dim_t strides[] = { p->m * p->n, p->n, 1 };
-	int d = p->batch == 1 ? 1 : 0;
 	struct onednn_chunk *c = build_chunk(b);
-	struct post_plan plan = { .arg_index = { -1, -1, -1, -1 } };
+	struct post_plan plan = POST_PLAN_INIT;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
 	struct part_mds m = { 0 };
+	struct post_view view;
 	int err;
 
 	if (!c)
 		return -EOPNOTSUPP;
+	post_view(b, p, q, &view);
 	err = descriptors(p, q, &m);
 	if (!err)
-		err = build_attr(b, 3 - d, out + d, dims + d, strides + d, &plan, &attr);
+		err = build_attr(b, &view, &plan, &attr);
 	if (!err)
 		err = pd_matmul(&pd, b->o->engine, MD(m.src), MD(m.weights),
 				p->bias ? MD(m.bias) : MD_NONE, MD(m.dst), attr);
@@ -203,21 +222,6 @@ static int add_part(struct prim_build *b, const struct product *p, const struct 
 	md_drop(&m.bias);
 	md_drop(&m.dst);
 	return err;
-}
-
-/* Post-operations see the output as [rows, columns]: a tensor operand must be like it. */
-static bool posts_fit(const struct prim_build *b)
-{
-	const struct shape *y = &b->tensors[b->step->out[0]].shape;
-
-	for (int i = 0; i < b->step->nr_post; i++) {
-		const struct post *post = &b->step->post[i];
-
-		if ((post->op == OOO_OP_ADD || post->op == OOO_OP_MUL) &&
-		    !shape_equal(&b->tensors[post->operand].shape, y))
-			return false;
-	}
-	return true;
 }
 
 static unsigned choose_parts(const struct prim_build *b, const struct product *p)
@@ -242,8 +246,6 @@ int onednn_matmul(struct prim_build *b)
 
 	if (err)
 		return err;
-	if (!posts_fit(b))
-		return -EOPNOTSUPP;
 	parts = choose_parts(b, &p);
 	for (unsigned i = 0; i < parts; i++) {
 		struct part q = { .batch = 1, .cols = p.n, .key = i };

@@ -61,7 +61,7 @@ static int add_rows(struct prim_build *b, const struct rows *r, int64_t from, in
 	dnnl_dim_t dims[] = { nr, r->width };
 	size_t offset = (size_t)(from * r->width) * sizeof(float);
 	struct onednn_chunk *c = build_chunk(b);
-	struct post_plan plan = { .arg_index = { -1, -1, -1, -1 } };
+	struct post_plan plan = POST_PLAN_INIT;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
 	md_t md = { 0 };
@@ -71,7 +71,7 @@ static int add_rows(struct prim_build *b, const struct rows *r, int64_t from, in
 		return -EOPNOTSUPP;
 	err = md_tag(&md, 2, dims, dnnl_ab);
 	if (!err)
-		err = build_attr(b, 2, dims, dims, dims, &plan, &attr);
+		err = build_attr(b, NULL, &plan, &attr);
 	if (!err)
 		err = make_pd(b, &md, shift, attr, &pd);
 	if (!err)
@@ -135,7 +135,7 @@ static int lrn_images(struct prim_build *b, const struct shape *s, dnnl_format_t
 	dnnl_dim_t dims[] = { images, s->dims[1], s->dims[2], s->dims[3] };
 	size_t offset = (size_t)(image * dims[1] * dims[2] * dims[3]) * sizeof(float);
 	struct onednn_chunk *c = build_chunk(b);
-	struct post_plan plan = { .arg_index = { -1, -1, -1, -1 } };
+	struct post_plan plan = POST_PLAN_INIT;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
 	md_t md = { 0 };
@@ -145,7 +145,7 @@ static int lrn_images(struct prim_build *b, const struct shape *s, dnnl_format_t
 		return -EOPNOTSUPP;
 	err = md_tag(&md, 4, dims, tag);
 	if (!err)
-		err = build_attr(b, 4, dims, dims, dims, &plan, &attr);
+		err = build_attr(b, NULL, &plan, &attr);
 	if (!err)
 		err = pd_lrn(&pd, b->o->engine, MD(md), MD(md), a->kernel[0], a->alpha, a->beta,
 			     a->bias, attr);

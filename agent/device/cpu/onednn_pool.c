@@ -99,7 +99,7 @@ static int add_part(struct prim_build *b, const struct pooling *p, const struct 
 	dnnl_dim_t dst[] = { q->images, p->c, q->rows, p->ow };
 	dnnl_format_tag_t tag = p->nhwc ? dnnl_nhwc : dnnl_nchw;
 	struct onednn_chunk *c = build_chunk(b);
-	struct post_plan plan = { .arg_index = { -1, -1, -1, -1 } };
+	struct post_plan plan = POST_PLAN_INIT;
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
 	md_t src_md = { 0 }, dst_md = { 0 };
@@ -111,7 +111,7 @@ static int add_part(struct prim_build *b, const struct pooling *p, const struct 
 	if (!err)
 		err = md_tag(&dst_md, 4, dst, tag);
 	if (!err)
-		err = build_attr(b, 4, dst, dst, dst, &plan, &attr);
+		err = build_attr(b, NULL, &plan, &attr);
 	if (!err)
 		err = pd_pool(&pd, b->o->engine, p->alg, MD(src_md), MD(dst_md), p->kernel, &at.g,
 			      attr);

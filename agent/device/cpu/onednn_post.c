@@ -45,74 +45,80 @@ static int append_activation(dnnl_post_ops_t ops, struct post_plan *plan, const 
 	}
 }
 
-/* The operand's dims, aligned to the output's rank. False: it does not broadcast that way. */
-static bool aligned_dims(const struct shape *s, int nr_dims, const dnnl_dim_t *out,
-			 dnnl_dim_t *dims, bool *full, int *nr_wide)
-{
-	*full = true;
-	*nr_wide = 0;
-	if (s->rank > nr_dims)
-		return false;
-	for (int i = 0; i < nr_dims; i++) {
-		int k = i - (nr_dims - s->rank);
+enum {
+	WIDE_NONE = -1,
+	WIDE_MANY = -2
+};
 
-		dims[i] = k < 0 ? 1 : s->dims[k];
-		if (dims[i] != out[i] && dims[i] != 1)
-			return false;
-		if (dims[i] != out[i])
-			*full = false;
-		if (dims[i] != 1)
-			(*nr_wide)++;
+/* The one axis of y along which the operand has more than one element. */
+static int wide_axis(const struct shape *s, const struct shape *y)
+{
+	int axis = WIDE_NONE;
+
+	for (int i = 0; i < s->rank; i++) {
+		if (s->dims[i] == 1)
+			continue;
+		if (axis != WIDE_NONE)
+			return WIDE_MANY;
+		axis = i + y->rank - s->rank;
 	}
-	return true;
+	return axis;
 }
 
 /*
- * ADD and MUL with a tensor. Either it is like the output, in the output's layout, and each chunk
- * uses its own part; or at most one axis is wide (a bias, a scale, a scalar) and all chunks use all
- * of it, which needs that axis to be whole in the chunk.
+ * A bias, a scale, a scalar: at most one axis is wide, of which the chunk takes its part. It must be
+ * the channels' (the columns' of a product): along others oneDNN 2.6 gives wrong results in some
+ * layouts.
  */
+static int narrow_operand(const struct post_view *v, const struct shape *s, const struct shape *y,
+			  md_t *md, size_t *offset)
+{
+	dnnl_dim_t dims[OOO_MAX_RANK], strides[OOO_MAX_RANK];
+	int axis = wide_axis(s, y);
+
+	if (axis != WIDE_NONE && axis != v->channel_axis)
+		return -EOPNOTSUPP;
+	*offset = 0;
+	for (int i = 0; i < v->nr_dims; i++)
+		dims[i] = strides[i] = 1;
+	if (axis >= 0) {
+		int k = v->channel;
+
+		dims[k] = v->dims[k];
+		for (int i = 0; i < k; i++)
+			strides[i] = dims[k];
+		*offset = (size_t)v->from[k] * sizeof(float);
+	}
+	return md_strides(md, v->nr_dims, dims, strides);
+}
+
+/* ADD and MUL with a tensor: like the output and in its layout, or narrow. */
 static int append_binary(struct prim_build *b, dnnl_post_ops_t ops, struct post_plan *plan, int i,
-			 int nr_dims, const dnnl_dim_t *out_dims, const dnnl_dim_t *chunk_dims,
-			 const dnnl_dim_t *chunk_strides)
+			 const struct post_view *v)
 {
 	const struct post *post = &b->step->post[i];
 	const struct tensor *t = &b->tensors[post->operand];
 	const struct tensor *y = &b->tensors[b->step->out[0]];
 	dnnl_alg_kind_t alg = post->op == OOO_OP_ADD ? dnnl_binary_add : dnnl_binary_mul;
-	dnnl_dim_t dims[OOO_MAX_RANK], dense[OOO_MAX_RANK], run = 1;
-	int nr_wide, err;
+	int err;
 
 	if (t->shape.dtype != OOO_FP32)
 		return -EOPNOTSUPP;
-	if (shape_equal(&t->shape, &y->shape))
-		plan->full[i] = true; /* whatever the primitive's view of the dims */
-	else if (!aligned_dims(&t->shape, nr_dims, out_dims, dims, &plan->full[i], &nr_wide))
-		return -EOPNOTSUPP;
-	if (plan->full[i]) {
-		if (t->layout != y->layout)
-			return -EOPNOTSUPP;
-		err = md_strides(&plan->md[i], nr_dims, chunk_dims, chunk_strides);
-	} else {
-		if (nr_wide > 1)
-			return -EOPNOTSUPP;
-		for (int k = nr_dims - 1; k >= 0; k--) {
-			if (dims[k] != 1 && dims[k] != chunk_dims[k])
-				return -EOPNOTSUPP;
-			dense[k] = run;
-			run *= dims[k];
-		}
-		err = md_strides(&plan->md[i], nr_dims, dims, dense);
-	}
+	plan->full[i] = shape_equal(&t->shape, &y->shape);
+	if (!plan->full[i])
+		err = narrow_operand(v, &t->shape, &y->shape, &plan->md[i], &plan->offset[i]);
+	else if (t->layout != y->layout)
+		err = -EOPNOTSUPP;
+	else
+		err = md_strides(&plan->md[i], v->nr_dims, v->dims, v->strides);
 	if (err)
 		return err;
 	plan->arg_index[i] = plan->nr++;
 	return dnnl_post_ops_append_binary(ops, alg, MD(plan->md[i]));
 }
 
-int build_attr(struct prim_build *b, int nr_dims, const dnnl_dim_t *out_dims,
-	       const dnnl_dim_t *chunk_dims, const dnnl_dim_t *chunk_strides,
-	       struct post_plan *plan, dnnl_primitive_attr_t *attr)
+int build_attr(struct prim_build *b, const struct post_view *view, struct post_plan *plan,
+	       dnnl_primitive_attr_t *attr)
 {
 	dnnl_post_ops_t ops = NULL;
 	int err;
@@ -128,8 +134,7 @@ int build_attr(struct prim_build *b, int nr_dims, const dnnl_dim_t *out_dims,
 
 		plan->arg_index[i] = -1;
 		if (post->op == OOO_OP_ADD || post->op == OOO_OP_MUL)
-			err = append_binary(b, ops, plan, i, nr_dims, out_dims, chunk_dims,
-					    chunk_strides);
+			err = append_binary(b, ops, plan, i, view);
 		else
 			err = append_activation(ops, plan, post);
 	}
@@ -140,21 +145,25 @@ int build_attr(struct prim_build *b, int nr_dims, const dnnl_dim_t *out_dims,
 	return err;
 }
 
+int build_post_arg(struct prim_build *b, struct onednn_chunk *c, struct post_plan *plan, int i,
+		   enum arg_source source, size_t offset)
+{
+	int arg = DNNL_ARG_ATTR_MULTIPLE_POST_OP(plan->arg_index[i]) | DNNL_ARG_SRC_1;
+
+	return build_arg(b, c, arg, MD(plan->md[i]), source, (unsigned)i, offset);
+}
+
 int build_post_args(struct prim_build *b, struct onednn_chunk *c, struct post_plan *plan,
 		    size_t offset)
 {
-	for (int i = 0; i < b->step->nr_post; i++) {
-		int err;
+	int err = 0;
 
-		if (plan->arg_index[i] < 0)
-			continue;
-		err = build_arg(b, c,
-				DNNL_ARG_ATTR_MULTIPLE_POST_OP(plan->arg_index[i]) | DNNL_ARG_SRC_1,
-				MD(plan->md[i]), ARG_POST, (unsigned)i, plan->full[i] ? offset : 0);
-		if (err)
-			return err;
+	for (int i = 0; i < b->step->nr_post && !err; i++) {
+		if (plan->arg_index[i] >= 0)
+			err = build_post_arg(b, c, plan, i, ARG_POST,
+					     plan->full[i] ? offset : plan->offset[i]);
 	}
-	return 0;
+	return err;
 }
 
 void post_plan_drop(struct post_plan *plan)

@@ -83,6 +83,21 @@ static const struct rig_case cases[] = {
 	  .kernel = { 0, 3 }, .dilation = { 0, 4 }, .pad = { 0, 8, 0, 0 }, .group = 32 },
 	{ "conv one pixel", OOO_OP_CONV, { SHAPE(1, 480, 1, 1), SHAPE(120, 480, 1, 1), SHAPE(120)
 	  }, IMAGE, .post = { POST(SIGMOID) } },
+	{ "conv channels", OOO_OP_CONV, { SHAPE(1, 512, 7, 7), SHAPE(1000, 512, 1, 1), SHAPE(1000) },
+	  IMAGE, .post = { POST_T(ADD, 1, 1000, 7, 7), POST(RELU) } },
+	{ "conv channels 3x3", OOO_OP_CONV, { SHAPE(1, 176, 7, 5), SHAPE(200, 176, 3, 3) },
+	  .kernel = { 3, 3 }, .stride = { 2, 1 }, .pad = { 1, 1, 1, 1 }, IMAGE,
+	  .post = { POST_T(MUL, 200, 1, 1), POST_T(ADD, 1, 200, 4, 5) } },
+	{ "conv channels gather", OOO_OP_CONV, { SHAPE(1, 512, 3, 4), SHAPE(600, 512, 1, 1),
+	  SHAPE(600) }, GATHER, .post = { POST_T(MUL, 1, 600, 3, 4), POST_T(ADD, 1) } },
+	{ "conv plain narrow", OOO_OP_CONV, { SHAPE(1, 40, 14, 15), SHAPE(72, 40, 3, 3) },
+	  .kernel = { 3, 3 }, .post = { POST_T(MUL, 72, 1, 1), POST_T(ADD, 1, 1) } },
+	{ "conv bands narrow", OOO_OP_CONV, { SHAPE(1, 40, 34, 35), SHAPE(72, 40, 3, 3) },
+	  .kernel = { 3, 3 }, IMAGE, .post = { POST_T(MUL, 32, 1), POST_T(ADD, 33) }, .plain = true },
+	{ "conv two wide", OOO_OP_CONV, { SHAPE(1, 16, 9, 9), SHAPE(16, 16, 1, 1) }, IMAGE,
+	  .post = { POST_T(ADD, 16, 9, 1) }, .plain = true },
+	{ "conv 1-d by channel", OOO_OP_CONV, { SHAPE(2, 12, 50), SHAPE(20, 12, 5) },
+	  .kernel = { 0, 5 }, .post = { POST_T(MUL, 20, 1), POST_T(ADD, 2, 20, 46) } },
 	{ "conv run-time weights", OOO_OP_CONV, { SHAPE(1, 8, 9, 9), SHAPE(8, 8, 3, 3) }, .kernel
 	  = { 3, 3 }, .run_time = true, .plain = true },
 	{ "conv residual", OOO_OP_CONV, { SHAPE(1, 64, 28, 28), SHAPE(256, 64, 1, 1), SHAPE(256)
@@ -98,7 +113,7 @@ static const struct rig_case cases[] = {
 	{ "conv scalar", OOO_OP_CONV, { SHAPE(1, 32, 14, 14), SHAPE(48, 32, 3, 3) }, .kernel = {
 	  3, 3 }, IMAGE, .post = { POST_T(MUL, 1), POST_A(LEAKY_RELU, 0.1f, 0) } },
 	{ "conv by column", OOO_OP_CONV, { SHAPE(1, 8, 10, 11), SHAPE(8, 8, 1, 1) }, .post = {
-	  POST_T(ADD, 11) } },
+	  POST_T(ADD, 11) }, .plain = true },
 	{ "conv gelu", OOO_OP_CONV, { SHAPE(1, 16, 14, 14), SHAPE(16, 16, 3, 3) }, .kernel = { 3,
 	  3 }, IMAGE, .post = { POST(GELU) } },
 	{ "conv gelu tanh", OOO_OP_CONV, { SHAPE(1, 16, 14, 14), SHAPE(16, 16, 3, 3) }, .kernel =
@@ -114,6 +129,12 @@ static const struct rig_case cases[] = {
 	{ "deconv pads", OOO_OP_CONV_TRANSPOSE, { SHAPE(1, 24, 9, 11), SHAPE(24, 20, 4, 3),
 	  SHAPE(20) }, .kernel = { 4, 3 }, .stride = { 2, 3 }, .pad = { 1, 0, 2, 1 }, .out_pad = {
 	  1, 2 }, IMAGE, .post = { POST(RELU) } },
+	{ "deconv channels", OOO_OP_CONV_TRANSPOSE, { SHAPE(1, 64, 24, 20), SHAPE(64, 72, 2, 2),
+	  SHAPE(72) }, .kernel = { 2, 2 }, .stride = { 2, 2 }, IMAGE,
+	  .post = { POST_T(ADD, 1, 72, 48, 40), POST_T(MUL, 72, 1, 1) } },
+	{ "deconv channels plain", OOO_OP_CONV_TRANSPOSE, { SHAPE(1, 64, 24, 20),
+	  SHAPE(64, 72, 3, 3) }, .kernel = { 3, 3 }, .stride = { 2, 2 },
+	  .post = { POST_T(ADD, 1, 72, 49, 41), POST_T(MUL, 72, 1, 1) } },
 	{ "deconv groups", OOO_OP_CONV_TRANSPOSE, { SHAPE(1, 16, 9, 11), SHAPE(16, 8, 3, 3) },
 	  .kernel = { 3, 3 }, .stride = { 2, 2 }, .pad = { 1, 1, 1, 1 }, .group = 2, IMAGE },
 	{ "deconv depthwise", OOO_OP_CONV_TRANSPOSE, { SHAPE(1, 16, 9, 11), SHAPE(16, 1, 4, 4),
@@ -144,6 +165,16 @@ static const struct rig_case cases[] = {
 	  .plain = true },
 	{ "matmul rows by const", OOO_OP_MATMUL, { SHAPE(2, 3, 17, 64), SHAPE(64, 96) }, .post = {
 	  POST_A(CLIP, -1, 1), POST_T(MUL, 2, 3, 17, 96) } },
+	{ "matmul row by column vector", OOO_OP_MATMUL, { SHAPE(2, 40, 64), SHAPE(64, 640) },
+	  .post = { POST_T(MUL, 640), POST_T(ADD, 1, 1, 640) } },
+	{ "matmul by row", OOO_OP_MATMUL, { SHAPE(40, 64), SHAPE(64, 640) },
+	  .post = { POST_T(MUL, 40, 1), POST_T(ADD, 1) }, .plain = true },
+	{ "matmul merged rows", OOO_OP_MATMUL, { SHAPE(3, 40, 64), SHAPE(64, 64) },
+	  .post = { POST_T(MUL, 40, 1) }, .plain = true },
+	{ "matmul batched posts", OOO_OP_MATMUL, { SHAPE(12, 40, 64), SHAPE(12, 64, 80) },
+	  .run_time = true, .post = { POST_T(MUL, 1), POST_T(ADD, 12, 40, 80) } },
+	{ "matmul batched narrow", OOO_OP_MATMUL, { SHAPE(3, 4, 40, 64), SHAPE(3, 4, 64, 80) },
+	  .run_time = true, .post = { POST_T(MUL, 1, 80), POST_T(ADD, 80) } },
 	{ "matmul two inputs", OOO_OP_MATMUL, { SHAPE(33, 70), SHAPE(70, 50) }, .run_time = true },
 	{ "matmul batched", OOO_OP_MATMUL, { SHAPE(2, 6, 40, 32), SHAPE(2, 6, 32, 40) }, .run_time
 	  = true },

@@ -56,19 +56,30 @@ static float *run_alone(struct setup *s, struct rig *r, unsigned slot)
 	return out;
 }
 
+/* The right results of each case, computed once: operands follow from the case's number. */
+static const double *expected(struct rig *r)
+{
+	static double *results[NR_CASES];
+	double **want = &results[r->c - cases];
+
+	if (!*want) {
+		*want = malloc(out_bytes(r) / sizeof(float) * sizeof(**want));
+		ref_run(r, 1, *want);
+	}
+	return *want;
+}
+
 /* False, with a message: wrong. */
 static bool check_case(struct setup *s, struct rig *r)
 {
-	size_t n = out_bytes(r) / sizeof(float);
-	double *want = malloc(n * sizeof(*want)), top = 0, worst = 0;
+	const double *want = expected(r);
+	double top = 0, worst = 0;
 	float *got = run_alone(s, r, 1);
 
-	ref_run(r, 1, want);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < out_bytes(r) / sizeof(float); i++) {
 		top = fmax(top, fabs(want[i]));
 		worst = isnan(got[i]) ? INFINITY : fmax(worst, fabs(want[i] - got[i]));
 	}
-	free(want);
 	free(got);
 	if (!r->dp->steps[0].prim != r->c->plain) {
 		print_error("%s: run by a %s\n", r->c->name,
@@ -137,11 +148,11 @@ static void neighbours_and_threads_change_no_bit(void **state)
 	open_device(&s, 1);
 	for (size_t i = 0; i < NR_CASES; i++)
 		alone[i] = run_alone(&s, s.rigs[i], 1);
-	for (uint64_t seed = 1; seed <= 6; seed++)
+	for (uint64_t seed = 1; seed <= 4; seed++)
 		check_mixed(&s, alone, seed);
 	close_device(&s);
 	open_device(&s, 2);
-	for (uint64_t seed = 1; seed <= 12; seed++)
+	for (uint64_t seed = 1; seed <= 8; seed++)
 		check_mixed(&s, alone, seed);
 	close_device(&s);
 	for (size_t i = 0; i < NR_CASES; i++)
