@@ -250,7 +250,7 @@ static int apply(struct graph *g, struct step *s, const struct affine *a)
 	/* As alpha, if the device can then put it into weights that it packs anyway. */
 	bool by_alpha = matmul && is_uniform(a) && (!a->scales || tensor_is_const(g->p, s->in[1]));
 	struct change c = { s->in[1], step_in(s, 2), s->attr.alpha, s->attr.beta };
-	uint32_t in[3];
+	uint32_t in[3], out = s->out[0];
 
 	if (!can_change(g, s, a, by_alpha))
 		return 0;
@@ -275,7 +275,7 @@ static int apply(struct graph *g, struct step *s, const struct affine *a)
 	in[0] = s->in[0];
 	in[1] = c.weights;
 	in[2] = c.bias;
-	if (step_set_operands(s, in, c.bias == OOO_NONE ? 2 : 3, &(uint32_t){ s->out[0] }, 1))
+	if (step_set_operands(s, in, c.bias == OOO_NONE ? 2 : 3, &out, 1))
 		return -ENOMEM;
 	if (matmul) {
 		s->attr.alpha = c.alpha;

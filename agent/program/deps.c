@@ -92,7 +92,7 @@ static int add_pred(struct deps *d, uint32_t step, uint32_t before)
 		return 0;
 	d->stamp[before] = step;
 	if (d->nr_pred == d->max_pred) {
-		size_t more = d->max_pred ? d->max_pred * 2 : 256;
+		size_t more = d->max_pred * 2;
 		uint32_t *pred = realloc(d->pred, more * sizeof(*pred));
 
 		if (!pred)
@@ -261,12 +261,14 @@ static int find_deps(struct deps *d)
 {
 	size_t nt = d->p->nr_tensors, ns = d->p->nr_steps;
 
+	d->max_pred = 256;
+	d->pred = malloc(d->max_pred * sizeof(*d->pred));
 	d->pred_at = calloc(ns + 1, sizeof(*d->pred_at));
 	d->stamp = malloc((ns + 1) * sizeof(*d->stamp));
 	d->writer = malloc((nt + 1) * sizeof(*d->writer));
 	d->taken_by = malloc((nt + 1) * sizeof(*d->taken_by));
 	d->map = malloc((2 * nt + 2) * sizeof(*d->map));
-	if (!d->pred_at || !d->stamp || !d->writer || !d->taken_by || !d->map)
+	if (!d->pred || !d->pred_at || !d->stamp || !d->writer || !d->taken_by || !d->map)
 		return -ENOMEM;
 	memset(d->stamp, 0xff, ns * sizeof(*d->stamp));
 	memset(d->writer, 0xff, nt * sizeof(*d->writer));

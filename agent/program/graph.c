@@ -8,16 +8,15 @@
 
 #include "agent/program/passes.h"
 
-int graph_fail(const struct graph *g, int err, const char *fmt, ...)
+void graph_say(const struct graph *g, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (!g->why || !g->why_bytes)
-		return err;
+		return;
 	va_start(ap, fmt);
 	vsnprintf(g->why, g->why_bytes, fmt, ap);
 	va_end(ap);
-	return err;
 }
 
 int graph_no_memory(const struct graph *g)

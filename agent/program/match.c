@@ -335,7 +335,7 @@ static int take_bias(struct graph *g, struct step *s)
 {
 	for (unsigned k = 0; k < 2; k++) {
 		struct step *norm = writer_is(g, s->in[k], OOO_OP_LAYER_NORM);
-		uint32_t in[3];
+		uint32_t in[3], out = s->out[0];
 
 		if (!norm || step_in(norm, 2) != OOO_NONE || g->nr_uses[s->in[k]] != 1 ||
 		    !is_tail(g, s->in[!k], norm->in[0], norm->attr.axis))
@@ -343,7 +343,7 @@ static int take_bias(struct graph *g, struct step *s)
 		in[0] = norm->in[0];
 		in[1] = norm->in[1];
 		in[2] = s->in[!k];
-		if (step_set_operands(s, in, 3, &(uint32_t){ s->out[0] }, 1))
+		if (step_set_operands(s, in, 3, &out, 1))
 			return graph_no_memory(g);
 		s->op = OOO_OP_LAYER_NORM;
 		s->klass = CLASS_NORM;

@@ -43,9 +43,9 @@ struct graph {
 
 /* ---- graph.c --------------------------------------------------------------------------------- */
 
-/* The sentence into why; returns err. */
-int graph_fail(const struct graph *g, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+/* The sentence into why; the value is err. */
+#define graph_fail(g, err, ...) (graph_say(g, __VA_ARGS__), (err))
+void graph_say(const struct graph *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int graph_no_memory(const struct graph *g);
 
 int graph_init(struct graph *g, struct program *p, const struct compile_opts *opts, char *why,

@@ -153,7 +153,7 @@ int pass_plan(struct graph *g)
 {
 	struct program *p = g->p;
 	uint64_t quota = g->opts->max_workspace_bytes;
-	struct life *life = malloc((2 * (size_t)p->nr_tensors + 1) * sizeof(*life));
+	struct life *life = calloc(2 * (size_t)p->nr_tensors + 1, sizeof(*life));
 
 	if (!life)
 		return graph_no_memory(g);

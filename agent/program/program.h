@@ -3,14 +3,18 @@
  * A program inside the agent: what the compiler makes of a tenant's encoding and what the devices
  * load. The compiler's passes, in order, one file each:
  *
- *   verify.c   untrusted bytes -> tensors and steps (everything checked, weights still in the memfd)
- *   fold.c     steps whose operands are all constant are run now; batch-norm goes into convolutions
- *   fuse.c     bias, activation and residual become post-operations of the step before
- *   layout.c   convolution nets run channels-last (or blocked) where the device likes that better;
- *              OP_REORDER steps where the layout changes
- *   plan.c     liveness -> one offset in the workspace per intermediate
- *   deps.c     which steps must have been issued before which (data and workspace reuse)
- *   cost.c     roofline prior of each step's time
+ *   verify.c    untrusted bytes -> tensors and steps (everything checked, weights still in the memfd)
+ *   simplify.c  what computes nothing goes away
+ *   fold.c      steps whose operands are all constant are run now
+ *   match.c     formulas that exporters emit become the operator that they stand for
+ *   absorb.c    batch-norm and other factors and sums by channel go into the weights before them
+ *   fuse.c      activation and residual become post-operations of the step before
+ *   layout.c    convolution nets run channels-last (or blocked) where the device likes that better;
+ *               OP_REORDER steps where the layout changes
+ *   alias.c     copies that need not be made
+ *   plan.c      liveness -> one offset in the workspace per intermediate
+ *   deps.c      which steps must have been issued before which (data and workspace reuse)
+ *   cost.c      roofline prior of each step's time
  *
  * A compiled program is immutable: any number of requests run it at once, each in a workspace slot.
  */
@@ -48,10 +52,10 @@ struct tensor {
 	uint8_t layout; /* enum layout; inputs, outputs and constants are plain */
 	uint8_t place;  /* enum place */
 	uint32_t io;
-	uint32_t alias_of; /* a reshape that moves nothing: the tensor whose memory it is; else OOO_NONE */
+	uint32_t alias_of; /* what moves nothing: the tensor whose memory it is; else OOO_NONE */
 	size_t bytes;      /* in its layout */
 	size_t offset;     /* PLACE_WORKSPACE: into the slot. Aliases share their origin's */
-	const void *data;  /* PLACE_CONST: in the mapped memfd or in program->arena_data */
+	const void *data;  /* PLACE_CONST: in the mapped memfd or in a const_block */
 };
 
 #define STEP_MAX_POST 4
@@ -72,8 +76,8 @@ struct step {
 	struct ooo_attr attr;
 	struct post post[STEP_MAX_POST];
 	uint32_t *in, *out; /* tensor ids, OOO_NONE for an absent operand; bias is operand 2 */
-	uint32_t nr_deps;   /* steps that must be issued (same lane) or complete (other lane) before */
-	uint32_t nr_succ;   /* successors: succ[] */
+	uint32_t nr_deps; /* steps that must be issued (same lane) or complete (other lane) before */
+	uint32_t nr_succ; /* successors: succ[] */
 	uint32_t *succ;
 	uint64_t flops, traffic_bytes;
 	uint32_t cost_ns; /* prior; the flow learns the real one */

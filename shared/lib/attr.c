@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attributes: the neutral values of each operator, and that nothing else is set. */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -125,7 +126,7 @@ int attr_check(const struct infer *n, uint32_t fields, uint32_t flags)
 		if (fields & fields_of_attr[i].field)
 			continue;
 		if (memcmp((const char *)n->attr + fields_of_attr[i].at, zero,
-			   fields_of_attr[i].bytes))
+			   fields_of_attr[i].bytes) != 0)
 			return infer_fail(n,
 					  "attribute %s is set but the operator does not have"
 					  " it; leave it 0",

@@ -118,20 +118,19 @@ static const struct rule rules[OOO_OP_LIMIT] = {
 	[OOO_OP_GRU] = { infer_gru, FIELDS_RNN, OOO_ATTR_LINEAR_BEFORE_RESET },
 };
 
-int infer_fail(const struct infer *n, const char *fmt, ...)
+void infer_say(const struct infer *n, const char *fmt, ...)
 {
 	va_list ap;
 	int at;
 
 	if (!n->why || !n->why_bytes)
-		return -EINVAL;
+		return;
 	at = snprintf(n->why, n->why_bytes, "%s: ", n->info->name);
 	if (at < 0 || (size_t)at >= n->why_bytes)
-		return -EINVAL;
+		return;
 	va_start(ap, fmt);
 	vsnprintf(n->why + at, n->why_bytes - (size_t)at, fmt, ap);
 	va_end(ap);
-	return -EINVAL;
 }
 
 static bool is_small_float(uint32_t dtype)

@@ -3,6 +3,8 @@
 #ifndef OOO_LIB_INFER_IMPL_H
 #define OOO_LIB_INFER_IMPL_H
 
+#include <errno.h>
+
 #include "shared/lib/infer.h"
 
 /* One inference in progress. in[i] is NULL for an absent optional operand. */
@@ -45,7 +47,8 @@ enum attr_field {
 };
 
 /* "Conv: " and the sentence into why; always -EINVAL. */
-int infer_fail(const struct infer *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define infer_fail(n, ...) (infer_say(n, __VA_ARGS__), -EINVAL)
+void infer_say(const struct infer *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* attr.c: -EINVAL if a field outside `fields` or a flag outside `flags` is set. */
 int attr_check(const struct infer *n, uint32_t fields, uint32_t flags);
