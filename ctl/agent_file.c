@@ -36,7 +36,7 @@ static bool take_line(const char **at, const char *key, int base, uint64_t max, 
 	size_t len = strlen(key), digits;
 	char *end;
 
-	if (strncmp(*at, key, len) || (*at)[len] != ' ')
+	if (strncmp(*at, key, len) != 0 || (*at)[len] != ' ')
 		return false;
 	*at += len + 1;
 	digits = strspn(*at, base == 16 ? "0123456789abcdef" : "0123456789");
@@ -95,7 +95,7 @@ static int read_text(const char *dir, char text[FILE_BYTES], struct stat *st)
 enum ctl_exit agent_file_read(const char *dir, struct agent_file *out, char *why, size_t why_bytes)
 {
 	char text[FILE_BYTES] = "", what[128];
-	struct stat st, netns;
+	struct stat st = { 0 }, netns;
 	const char *wrong;
 	int err = read_text(dir, text, &st);
 

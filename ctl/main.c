@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 {
 	char why[LINK_WHY_BYTES];
 	enum ctl_exit code = CTL_OK;
-	struct command cmd;
+	struct command cmd = { 0 };
 
 	if (words_parse(argc - 1, argv + 1, &cmd, why, sizeof(why))) {
 		fprintf(stderr, "ooo-ctl: %s\n", why);

@@ -10,7 +10,7 @@ static bool bold(FILE *f)
 {
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	return isatty(fileno(f)) && !(no_color && *no_color) && term && strcmp(term, "dumb");
+	return isatty(fileno(f)) && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
 }
 
 static int column_width(const struct records *rs, const struct group *group, int code)

@@ -47,6 +47,11 @@ static const char *bare(const char *word)
 	return word + strspn(word, "-");
 }
 
+static bool begins_with(const char *word, const char *given)
+{
+	return !strncmp(bare(given), bare(word), strlen(bare(given)));
+}
+
 int words_match(const char *given, const char *const *words, int nr)
 {
 	size_t len = strlen(bare(given));
@@ -57,7 +62,7 @@ int words_match(const char *given, const char *const *words, int nr)
 	for (int i = 0; i < nr; i++) {
 		const char *word = bare(words[i]);
 
-		if (strncmp(bare(given), word, len))
+		if (!begins_with(word, given))
 			continue;
 		if (!word[len])
 			return i;
@@ -142,8 +147,7 @@ static int wrong_word(const char *given, const char *what, const char *const *wo
 	int near = words_nearest(given, words, nr), listed = 0, of = 0;
 
 	for (int i = 0; i < nr; i++)
-		of += match == WORD_NONE ||
-		      !strncmp(bare(given), bare(words[i]), strlen(bare(given)));
+		of += match == WORD_NONE || begins_with(words[i], given);
 	if (match == WORD_AMBIGUOUS)
 		add(&t, "'%s' may be ", given);
 	else if (nr)
@@ -151,8 +155,7 @@ static int wrong_word(const char *given, const char *what, const char *const *wo
 	else
 		add(&t, "'%s' is one word too many", given);
 	for (int i = 0; i < nr; i++) {
-		if (match == WORD_AMBIGUOUS &&
-		    strncmp(bare(given), bare(words[i]), strlen(bare(given))))
+		if (match == WORD_AMBIGUOUS && !begins_with(words[i], given))
 			continue;
 		add(&t, "%s%s", listed == 0 ? "" : listed == of - 1 ? " or " : ", ", words[i]);
 		listed++;
