@@ -114,7 +114,7 @@ static int parse_header(const uint8_t *data, size_t bytes, const char *what, cha
 {
 	size_t length;
 
-	if (bytes < MAGIC_BYTES + 6 || memcmp(data, magic, MAGIC_BYTES))
+	if (bytes < MAGIC_BYTES + 6 || memcmp(data, magic, MAGIC_BYTES) != 0)
 		return onnx_fail(-EINVAL, "%s: not an .npy file", what);
 	if (data[6] == 1) {
 		length = data[8] | (size_t)data[9] << 8;
@@ -141,7 +141,7 @@ int npy_parse(const uint8_t *data, size_t bytes, const char *what, struct ooo_on
 	struct shape shape = { .dtype = 0 };
 	const char *order;
 	uint64_t need;
-	size_t start;
+	size_t start = 0;
 	int rc;
 
 	memset(t, 0, sizeof(*t));
@@ -161,10 +161,10 @@ int npy_parse(const uint8_t *data, size_t bytes, const char *what, struct ooo_on
 				 " says",
 				 what);
 	order = find_key(header, "fortran_order");
-	if (!order || (strncmp(order, "False", 5) && strncmp(order, "True", 4)))
+	if (!order || (strncmp(order, "False", 5) != 0 && strncmp(order, "True", 4) != 0))
 		return onnx_fail(-EINVAL, "%s: not a sound .npy file: no fortran_order", what);
 	t->nbytes = (size_t)need;
-	t->data = malloc(need ? t->nbytes : 1);
+	t->data = calloc(1, need ? t->nbytes : 1);
 	if (!t->data)
 		return onnx_fail(-ENOMEM, "%s: no memory for %zu bytes", what, t->nbytes);
 	if (*order == 'T')

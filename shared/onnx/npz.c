@@ -54,7 +54,7 @@ static int find_directory(const struct archive *a, size_t *at, unsigned *nr)
 	for (; back <= a->bytes && back < END_BYTES + 65536; back++) {
 		const uint8_t *p = a->data + a->bytes - back;
 
-		if (memcmp(p, "PK\5\6", 4))
+		if (memcmp(p, "PK\5\6", 4) != 0)
 			continue;
 		*nr = le16(p + 10);
 		*at = le32(p + 16);
@@ -68,7 +68,7 @@ static int read_entry(const struct archive *a, size_t *at, struct entry *e)
 	const uint8_t *p = a->data + *at;
 	size_t length;
 
-	if (*at > a->bytes || a->bytes - *at < ENTRY_BYTES || memcmp(p, "PK\1\2", 4))
+	if (*at > a->bytes || a->bytes - *at < ENTRY_BYTES || memcmp(p, "PK\1\2", 4) != 0)
 		return broken(a);
 	e->name = (const char *)p + ENTRY_BYTES;
 	e->name_bytes = le16(p + 28);
@@ -127,7 +127,7 @@ static int unpack(const struct archive *a, const struct entry *e, struct ooo_onn
 	size_t start;
 	int rc;
 
-	if (e->local > a->bytes || a->bytes - e->local < LOCAL_BYTES || memcmp(p, "PK\3\4", 4))
+	if (e->local > a->bytes || a->bytes - e->local < LOCAL_BYTES || memcmp(p, "PK\3\4", 4) != 0)
 		return broken(a);
 	start = e->local + LOCAL_BYTES + le16(p + 26) + le16(p + 28);
 	if (start > a->bytes || e->packed > a->bytes - start)
@@ -156,7 +156,7 @@ static bool is_called(const struct entry *e, const char *name)
 {
 	size_t length = strlen(name);
 
-	if (e->name_bytes < length || memcmp(e->name, name, length))
+	if (e->name_bytes < length || memcmp(e->name, name, length) != 0)
 		return false;
 	return e->name_bytes == length ||
 	       (e->name_bytes == length + 4 && !memcmp(e->name + length, ".npy", 4));
@@ -165,8 +165,8 @@ static bool is_called(const struct entry *e, const char *name)
 static int find(const struct archive *a, const char *name, int index, struct ooo_onnx_tensor *t)
 {
 	struct entry e;
-	unsigned nr;
-	size_t at;
+	unsigned nr = 0;
+	size_t at = 0;
 	int rc = find_directory(a, &at, &nr);
 
 	for (unsigned i = 0; !rc && i < nr; i++) {

@@ -16,9 +16,10 @@
 static struct options o;
 static char why[256];
 
-static int parse(char *a, char *b, char *c)
+static int parse(const char *a, const char *b, const char *c)
 {
-	char *argv[] = { "ooo-agent", a, b, c, NULL };
+	/* getopt reorders the pointers, never what they point to. */
+	char *argv[] = { (char *)"ooo-agent", (char *)a, (char *)b, (char *)c, NULL };
 	int argc = 1;
 
 	while (argv[argc])
@@ -58,7 +59,7 @@ static void test_values(void **state)
 	assert_true(o.version);
 }
 
-static void refused(char *a, char *b, const char *word)
+static void refused(const char *a, const char *b, const char *word)
 {
 	assert_int_equal(parse(a, b, NULL), -EINVAL);
 	if (!strstr(why, word))
