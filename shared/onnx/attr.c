@@ -38,7 +38,7 @@ static const Onnx__AttributeProto *look_up(const struct node *n, const char *nam
 	for (size_t i = 0; i < n->pb->n_attribute; i++) {
 		const Onnx__AttributeProto *a = n->pb->attribute[i];
 
-		if (!a->name || strcmp(a->name, name))
+		if (!a->name || strcmp(a->name, name) != 0)
 			continue;
 		n->seen[i] = true;
 		return a;

@@ -8,7 +8,7 @@
 
 static _Thread_local char sentence[640];
 
-int onnx_fail(int rc, const char *fmt, ...)
+void onnx_set_error(const char *fmt, ...)
 {
 	char text[sizeof(sentence)];
 	va_list ap;
@@ -21,7 +21,6 @@ int onnx_fail(int rc, const char *fmt, ...)
 	for (i = 0; text[i]; i++)
 		sentence[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
 	sentence[i] = '\0';
-	return rc;
 }
 
 const char *ooo_onnx_error(void)

@@ -73,7 +73,7 @@ static int infer(const struct folding *f, struct shape *out)
 		struct shape *many;
 
 		many = import_alloc(f->n->im, (uint64_t)f->nr_in * sizeof(*many));
-		in = import_alloc(f->n->im, (uint64_t)f->nr_in * sizeof(*in));
+		in = import_alloc(f->n->im, (uint64_t)f->nr_in * sizeof(struct shape *));
 		if (!many || !in)
 			return -1;
 		for (int i = 0; i < f->nr_in; i++) {
@@ -125,14 +125,11 @@ static bool too_large(const struct folding *f, const struct shape *out, bool mov
 
 static int compute(struct folding *f, const struct shape *shapes, bool move, bool pointwise)
 {
-	void *data[32];
-
-	f->data = data;
 	for (int i = 0; i < f->nr_out; i++) {
 		struct shape shape = shapes[i];
 
 		shape.dtype = fold_dtype(f);
-		f->out[i] = new_constant(f->n, &shape, &data[i]);
+		f->out[i] = new_constant(f->n, &shape, &f->data[i]);
 		if (!f->out[i])
 			return -1;
 	}
@@ -148,11 +145,11 @@ static int compute(struct folding *f, const struct shape *shapes, bool move, boo
 int fold(struct node *n, enum ooo_op op, const struct ooo_attr *attr, struct value *const *in,
 	 int nr_in, struct value **out, int nr_out)
 {
-	struct folding f = { n, op, attr, in, nr_in, out, NULL, nr_out };
-	struct shape shapes[32];
+	struct folding f = { n, op, attr, in, nr_in, out, nr_out, { NULL } };
+	struct shape shapes[FOLD_MAX_OUT];
 	bool move, pointwise;
 
-	if (nr_out > 32)
+	if (nr_out > FOLD_MAX_OUT)
 		return 0;
 	for (int i = 0; i < nr_in; i++)
 		if (!in[i])

@@ -5,6 +5,8 @@
 
 #include "shared/onnx/import.h"
 
+#define FOLD_MAX_OUT 32
+
 /* One operator at work: shapes are known, out[] has its memory. */
 struct folding {
 	struct node *n;
@@ -13,8 +15,8 @@ struct folding {
 	struct value *const *in;
 	int nr_in;
 	struct value **out;
-	void **data; /* of out[] */
 	int nr_out;
+	void *data[FOLD_MAX_OUT]; /* of out[] */
 };
 
 /* Elements between neighbours along each axis of a row-major tensor. */

@@ -144,8 +144,8 @@ static int import_one(struct importer *im, const Onnx__NodeProto *pb, size_t ind
 	struct node n = { im, pb, index, im->model->opset, 0, 0, NULL, NULL, NULL, 0 };
 
 	/* The counts come from the file, so they are in proportion to its size. */
-	n.in = import_alloc(im, (pb->n_input + 1) * sizeof(*n.in));
-	n.out = import_alloc(im, (pb->n_output + 1) * sizeof(*n.out));
+	n.in = import_alloc(im, (pb->n_input + 1) * sizeof(struct value *));
+	n.out = import_alloc(im, (pb->n_output + 1) * sizeof(struct value *));
 	n.seen = import_alloc(im, (pb->n_attribute + 1) * sizeof(*n.seen));
 	if (!n.in || !n.out || !n.seen)
 		return -ENOMEM;

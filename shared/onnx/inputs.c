@@ -21,7 +21,7 @@ static const char *option_value(const char *option, const char *name)
 	const char *value = strrchr(option, '=');
 	size_t length = strlen(name);
 
-	if (!value || (size_t)(value - option) != length || strncmp(option, name, length))
+	if (!value || (size_t)(value - option) != length || strncmp(option, name, length) != 0)
 		return NULL;
 	return value + 1;
 }
@@ -169,7 +169,7 @@ int inputs_check_opts(const struct ooo_onnx_model *model, const struct ooo_onnx_
 
 		if (!opts->fixed[i].name)
 			return onnx_fail(-EINVAL, "a fixed input needs a name");
-		while (!ooo_onnx_input(model, k, &io) && strcmp(io.name, opts->fixed[i].name))
+		while (!ooo_onnx_input(model, k, &io) && strcmp(io.name, opts->fixed[i].name) != 0)
 			k++;
 		if (k == model->nr_inputs)
 			return onnx_fail(-EINVAL,

@@ -94,7 +94,7 @@ static int list_inputs(struct ooo_onnx_model *model)
 		return onnx_fail(-EOPNOTSUPP, "the model has more than %u inputs or outputs",
 				 OOO_PROG_MAX_TENSORS);
 	names = sorted_initializers(graph, &n);
-	model->inputs = calloc(graph->n_input + 1, sizeof(*model->inputs));
+	model->inputs = calloc(graph->n_input + 1, sizeof(Onnx__ValueInfoProto *));
 	if (!names || !model->inputs) {
 		rc = onnx_fail(-ENOMEM, "no memory for the list of inputs");
 		goto out;

@@ -158,7 +158,7 @@ int import_node(struct node *n)
 	const char *domain = n->pb->domain;
 	const struct rule *rule = find_rule(n->pb->op_type ? n->pb->op_type : "");
 
-	if (domain && *domain && strcmp(domain, "ai.onnx"))
+	if (domain && *domain && strcmp(domain, "ai.onnx") != 0)
 		return refuse(n, "operators of the domain '%.60s' are not supported", domain);
 	if (!rule)
 		return refuse(n, "this operator is not supported");

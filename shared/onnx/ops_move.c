@@ -19,7 +19,7 @@ IMPORT(concat)
 	a.axis = attr_axis(n, "axis", 0, n->in[0]->shape.rank);
 	if (attrs_done(n))
 		return n->rc;
-	in = import_alloc(n->im, (uint64_t)n->nr_in * sizeof(*in));
+	in = import_alloc(n->im, (uint64_t)n->nr_in * sizeof(struct value *));
 	if (!in)
 		return refuse(n, "%s", ooo_onnx_error());
 	for (int i = 0; i < n->nr_in; i++) {

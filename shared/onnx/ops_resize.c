@@ -190,7 +190,7 @@ static int resize_old(struct node *n, const float *scale, int count)
 IMPORT(upsample)
 {
 	const Onnx__AttributeProto *list;
-	float scale[OOO_MAX_RANK];
+	float scale[OOO_MAX_RANK] = { 0 };
 	int count;
 
 	if (n->opset >= 9) {
@@ -211,7 +211,7 @@ IMPORT(upsample)
 static void read_sizes(struct node *n, struct ooo_attr *a)
 {
 	int64_t sizes[OOO_MAX_RANK];
-	float scale[OOO_MAX_RANK];
+	float scale[OOO_MAX_RANK] = { 0 };
 	int nr_scales = operand_floats(n, 2, "scales", scale), nr_sizes = 0;
 
 	if (operand(n, 3))
@@ -256,7 +256,7 @@ IMPORT(resize)
 	int rounding;
 
 	if (n->opset < 11) {
-		float scale[OOO_MAX_RANK];
+		float scale[OOO_MAX_RANK] = { 0 };
 		int count = operand_floats(n, 1, "scales", scale);
 
 		return n->nr_in > 2 ? refuse(n, "has more inputs than opset 10 allows")

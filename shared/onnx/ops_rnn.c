@@ -21,7 +21,7 @@ static void check_activations(struct node *n, const char *const *defaults, size_
 		const char *want = defaults[i % count];
 
 		if (a->strings[i].len != strlen(want) ||
-		    memcmp(a->strings[i].data, want, a->strings[i].len))
+		    memcmp(a->strings[i].data, want, a->strings[i].len) != 0)
 			refuse(n, "activation %zu is '%.*s', supported is the default %s", i,
 			       (int)(a->strings[i].len < 20 ? a->strings[i].len : 20),
 			       (const char *)a->strings[i].data, want);
