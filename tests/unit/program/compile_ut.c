@@ -16,15 +16,9 @@
 #include "tests/unit/program/check.h"
 #include "tests/unit/program/interp.h"
 #include "tests/unit/program/random.h"
+#include "tests/unit/program/values.h"
 
 #define NR_PROGRAMS 300
-#define NUDGE       3e-7f /* a few roundings */
-
-struct values {
-	float *in[OOO_MAX_IO], *out[OOO_MAX_IO];
-	size_t nr_out[OOO_MAX_IO]; /* elements */
-	double noise[OOO_MAX_IO];  /* by which an output moves if every result is off by NUDGE */
-};
 
 static struct program *compile(const void *data, uint64_t bytes, const struct compile_opts *opts)
 {
@@ -38,99 +32,6 @@ static struct program *compile(const void *data, uint64_t bytes, const struct co
 	return p;
 }
 
-/* As declared: no pass but those that a program cannot do without. */
-static struct program *compile_literally(const void *data, uint64_t bytes)
-{
-	static const struct compile_opts opts;
-	struct program *p = calloc(1, sizeof(*p));
-	char why[256];
-	struct graph g;
-
-	assert_int_equal(graph_init(&g, p, &opts, why, sizeof(why)), 0);
-	if (pass_verify(&g, data, bytes))
-		fail_msg("%s", why);
-	assert_int_equal(pass_plan(&g), 0);
-	assert_int_equal(pass_deps(&g), 0);
-	graph_done(&g);
-	assert_int_equal(check_program(p), 0);
-	return p;
-}
-
-static float *random_floats(struct build *b, size_t bytes)
-{
-	float *v = malloc(bytes + 1);
-
-	for (size_t i = 0; i < bytes / 4; i++)
-		v[i] = build_random_float(b);
-	return v;
-}
-
-static void set_up(const struct program *p, struct build *b, struct values *v)
-{
-	memset(v, 0, sizeof(*v));
-	for (uint32_t i = 0; i < p->nr_inputs; i++)
-		v->in[i] = random_floats(b, p->tensors[p->inputs[i]].bytes);
-	for (uint32_t i = 0; i < p->nr_outputs; i++) {
-		v->nr_out[i] = p->tensors[p->outputs[i]].bytes / 4;
-		v->out[i] = malloc(p->tensors[p->outputs[i]].bytes + 1);
-	}
-}
-
-static void tear_down(struct values *v)
-{
-	for (int i = 0; i < OOO_MAX_IO; i++) {
-		free(v->in[i]);
-		free(v->out[i]);
-	}
-}
-
-static bool alike(double want, double have, double tolerance)
-{
-	return isfinite(want) ? fabs(want - have) <= tolerance : !isfinite(have);
-}
-
-static void compare(uint64_t seed, const struct program *p, const struct values *want,
-		    const struct values *have)
-{
-	for (uint32_t i = 0; i < p->nr_outputs; i++) {
-		double largest = 1e-3;
-
-		for (size_t k = 0; k < want->nr_out[i]; k++)
-			if (isfinite(want->out[i][k]))
-				largest = fmax(largest, fabs((double)want->out[i][k]));
-		for (size_t k = 0; k < want->nr_out[i]; k++) {
-			double a = (double)want->out[i][k], b = (double)have->out[i][k];
-
-			if (alike(a, b, 1e-4 * largest + 5 * want->noise[i]))
-				continue;
-			program_print(p, stderr);
-			fail_msg("seed %llu, output %u, element %zu: %g, not %g",
-				 (unsigned long long)seed, i, k, b, a);
-		}
-	}
-}
-
-/* How much rounding can matter to this program: some cancel nearly everything. */
-static void find_noise(const struct program *p, struct values *want)
-{
-	struct values moved = *want;
-
-	for (uint32_t i = 0; i < p->nr_outputs; i++)
-		moved.out[i] = malloc(want->nr_out[i] * 4 + 1);
-	interp_nudge = NUDGE;
-	interp_run(p, moved.in, moved.out, 1);
-	interp_nudge = 0;
-	for (uint32_t i = 0; i < p->nr_outputs; i++) {
-		for (size_t k = 0; k < want->nr_out[i]; k++) {
-			double by = fabs((double)moved.out[i][k] - (double)want->out[i][k]);
-
-			if (isfinite(by))
-				want->noise[i] = fmax(want->noise[i], by);
-		}
-		free(moved.out[i]);
-	}
-}
-
 static void run_and_compare(uint64_t seed, const struct program *p, const struct values *want)
 {
 	struct values have = *want;
@@ -139,7 +40,7 @@ static void run_and_compare(uint64_t seed, const struct program *p, const struct
 		have.out[i] = malloc(want->nr_out[i] * 4 + 1);
 	for (uint64_t order = 0; order < 2; order++) {
 		interp_run(p, have.in, have.out, seed + order);
-		compare(seed, p, want, &have);
+		values_compare(seed, p, want, &have);
 	}
 	for (uint32_t i = 0; i < p->nr_outputs; i++)
 		free(have.out[i]);
@@ -151,12 +52,12 @@ static void check_seed(uint64_t seed, uint64_t *fused)
 	struct build *b = random_program(seed, 6 + seed % 30);
 	uint64_t bytes;
 	void *data = build_encode(b, &bytes);
-	struct program *p = compile_literally(data, bytes);
+	struct program *p = values_reference(data, bytes);
 	struct values want;
 
-	set_up(p, b, &want);
+	values_new(p, b, &want);
 	interp_run(p, want.in, want.out, seed);
-	find_noise(p, &want);
+	values_find_noise(p, &want);
 	run_and_compare(seed, p, &want);
 	program_free(p);
 	for (int i = 0; i < 6; i++) {
@@ -170,7 +71,7 @@ static void check_seed(uint64_t seed, uint64_t *fused)
 		run_and_compare(seed, p, &want);
 		program_free(p);
 	}
-	tear_down(&want);
+	values_free(&want);
 	free(data);
 	build_free(b);
 }

@@ -268,8 +268,8 @@ static inline uint32_t random_conv(struct random_program *r, uint32_t x)
 	struct ooo_attr a;
 
 	if (!random_below(r, 3)) {
-		group = (int)s.dims[1];
-		out = s.dims[1];
+		group = s.dims[1] % 2 || random_below(r, 2) ? (int)s.dims[1] : 2;
+		out = group == 2 ? 6 : s.dims[1];
 	}
 	if (random_below(r, 5))
 		return build_conv(b, x, out, k, 1 + (int)random_below(r, 2), group,
@@ -281,6 +281,23 @@ static inline uint32_t random_conv(struct random_program *r, uint32_t x)
 	a.pad[1] = k / 2;
 	s = build_dims(OOO_FP32, s.dims[1], out / group, k, k);
 	return build_op(b, OOO_OP_CONV_TRANSPOSE, &a, x, build_const(b, &s, NULL), OOO_NONE);
+}
+
+/* The 1-d form, with an affine step behind it. */
+static inline uint32_t random_conv_1d(struct random_program *r, uint32_t x)
+{
+	struct build *b = r->b;
+	struct shape s = build_shape(b, x), w = build_dims(OOO_FP32, 4, s.dims[1], 1, -1);
+	struct ooo_attr a;
+
+	attr_init(&a, OOO_OP_CONV);
+	if (s.dims[2] > 1) {
+		w.dims[2] = 2;
+		a.kernel[1] = 2;
+		a.pad[3] = (int)random_below(r, 2);
+	}
+	x = build_op(b, OOO_OP_CONV, &a, x, build_const(b, &w, NULL), OOO_NONE);
+	return random_below(r, 2) ? random_batch_norm(r, x) : x;
 }
 
 static inline uint32_t random_pad(struct random_program *r, uint32_t x)
@@ -484,7 +501,7 @@ static inline uint32_t random_matrix_op(struct random_program *r, uint32_t x)
 {
 	struct shape s = build_shape(r->b, x);
 
-	switch (random_below(r, 9)) {
+	switch (random_below(r, 10)) {
 	case 0:
 	case 1:
 		return random_matmul(r, x);
@@ -498,6 +515,8 @@ static inline uint32_t random_matrix_op(struct random_program *r, uint32_t x)
 		return random_concat(r, x, s.rank - 1);
 	case 6:
 		return random_split(r, x, s.rank - 1);
+	case 7:
+		return s.rank == 3 ? random_conv_1d(r, x) : random_activation(r, x);
 	default:
 		return random_any(r, x);
 	}
