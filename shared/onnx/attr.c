@@ -33,6 +33,14 @@ int refuse(struct node *n, const char *fmt, ...)
 	return onnx_fail(n->rc, "node %zu (%.40s): %s", n->index, op, why);
 }
 
+int account(struct node *n, int64_t elems)
+{
+	if ((uint64_t)elems > n->im->work_left)
+		return refuse(n, "computing the model's constants takes too long");
+	n->im->work_left -= (uint64_t)elems;
+	return n->rc;
+}
+
 static const Onnx__AttributeProto *look_up(const struct node *n, const char *name)
 {
 	for (size_t i = 0; i < n->pb->n_attribute; i++) {

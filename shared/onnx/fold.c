@@ -8,7 +8,7 @@
 #include "shared/onnx/fold.h"
 
 /* Larger results of arithmetic are left to the program's compiler. */
-#define MAX_ELEMS (1 << 20)
+#define MAX_ELEMS (1 << 22) /* operands and results together */
 
 void fold_strides(const struct shape *s, int64_t *strides)
 {
@@ -107,20 +107,24 @@ static bool host_only(const struct folding *f)
 	return false;
 }
 
-static bool too_large(const struct folding *f, const struct shape *out, bool move)
+/* Elements of all operands and results; -1: more than there can be. */
+static int64_t count_elems(const struct folding *f, const struct shape *out)
 {
 	int64_t elems, total = 0;
 
-	if ((move && !makes_larger(f->op)) || host_only(f))
-		return false;
 	for (int i = 0; i < f->nr_in; i++)
 		total += value_elems(f->in[i]);
-	for (int i = 0; i < f->nr_out; i++) {
-		if (shape_elems(&out[i], &elems) || elems > MAX_ELEMS)
-			return true;
-		total += elems;
-	}
-	return total > 4 * MAX_ELEMS;
+	for (int i = 0; i < f->nr_out; i++)
+		if (shape_elems(&out[i], &elems) || __builtin_add_overflow(total, elems, &total))
+			return -1;
+	return total;
+}
+
+static bool too_large(const struct folding *f, int64_t elems, bool move)
+{
+	if (elems < 0)
+		return true;
+	return elems > MAX_ELEMS && !(move && !makes_larger(f->op)) && !host_only(f);
 }
 
 static int compute(struct folding *f, const struct shape *shapes, bool move, bool pointwise)
@@ -148,6 +152,7 @@ int fold(struct node *n, enum ooo_op op, const struct ooo_attr *attr, struct val
 	struct folding f = { n, op, attr, in, nr_in, out, nr_out, { NULL } };
 	struct shape shapes[FOLD_MAX_OUT];
 	bool move, pointwise;
+	int64_t elems;
 
 	if (nr_out > FOLD_MAX_OUT)
 		return 0;
@@ -158,7 +163,12 @@ int fold(struct node *n, enum ooo_op op, const struct ooo_attr *attr, struct val
 	pointwise = !move && fold_pointwise_can(&f);
 	if (!move && !pointwise && !fold_reduce_can(&f))
 		return 0;
-	if (infer(&f, shapes) || too_large(&f, shapes, move))
+	if (infer(&f, shapes))
 		return n->rc ? -1 : 0;
+	elems = count_elems(&f, shapes);
+	if (too_large(&f, elems, move))
+		return 0;
+	if (account(n, elems))
+		return -1;
 	return compute(&f, shapes, move, pointwise);
 }

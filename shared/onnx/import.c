@@ -288,6 +288,7 @@ int ooo_onnx_build(const struct ooo_onnx_model *model, const struct ooo_onnx_opt
 	im.opts = opts ? opts : &defaults;
 	im.bytes_left = im.opts->max_generated_bytes ? im.opts->max_generated_bytes
 						     : DEFAULT_GENERATED_BYTES;
+	im.work_left = 2 * im.bytes_left;
 	im.builder = new_builder(im.opts->name ? im.opts->name : ooo_onnx_name(model));
 	if (!im.builder)
 		return onnx_fail(-ENOMEM, "no memory");

@@ -40,6 +40,7 @@ struct importer {
 	struct scope *scope;
 	struct chunk *chunks; /* memory that is freed after the import */
 	uint64_t bytes_left;  /* that generated constants may still take */
+	uint64_t work_left;   /* elements that may still be looked at in the host */
 	int depth;            /* of nested graphs */
 };
 
@@ -64,6 +65,12 @@ struct node {
 
 /* Refuse the node: "node 3 'x' (Conv): ...". Sets and returns n->rc; the first refusal stays. */
 int refuse(struct node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Account for work on this many elements; refuses the node once there has been too much. A small
+ * file can ask for hours of it: a large constant, used by many nodes.
+ */
+int account(struct node *n, int64_t elems);
 
 /* ---- import.c -------------------------------------------------------------------------------- */
 

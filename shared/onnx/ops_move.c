@@ -310,6 +310,8 @@ IMPORT(gather)
 	a.axis = attr_axis(n, "axis", 0, n->in[0]->shape.rank);
 	if (n->rc)
 		return n->rc;
+	if (index->constant && account(n, value_elems(index)))
+		return n->rc;
 	size = n->in[0]->shape.dims[a.axis];
 	for (int64_t i = 0; index->constant && is_int(index) && i < value_elems(index); i++) {
 		int64_t at = value_int(index, i);

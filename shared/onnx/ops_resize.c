@@ -123,6 +123,7 @@ static void check_nearest(struct node *n, const struct ooo_attr *a)
 
 		if (a->dims[axis] > MAX_NEAREST)
 			refuse(n, "resizing to %" PRId64 " is not supported", a->dims[axis]);
+		account(n, a->dims[axis]);
 		for (int64_t i = 0; !n->rc && i < a->dims[axis]; i++) {
 			double exact = round_by(a->nearest_mode, sample(a, axis, in, i, false));
 			double rounded = round_by(a->nearest_mode, sample(a, axis, in, i, true));

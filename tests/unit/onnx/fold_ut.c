@@ -303,6 +303,35 @@ static void test_limits(void **state)
 	assert_refused(&m, NULL, "negative or too large");
 }
 
+/* A large constant that many nodes go through, each with a small result. */
+static void test_work_is_bounded(void **state)
+{
+	struct ooo_onnx_opts opts = OOO_ONNX_OPTS_INIT;
+	struct ooo_builder *b;
+
+	for (int many = 0; many < 2; many++) {
+		begin();
+		INTS(&m, "shape", 100000);
+		INTS(&m, "axes", 0);
+		MAKER_ATTR(maker_node(&m, "ConstantOfShape", "shape", "c"), "value", TENSOR)->t =
+			maker_tensor("v", INT64, DIMS(1), (int64_t[]){ 1 }, 8);
+		for (int i = 0; i < (many ? 40 : 4); i++) {
+			char name[16];
+
+			snprintf(name, sizeof(name), "s%d", i);
+			maker_node(&m, "ReduceSum", "c,axes", name);
+			maker_output(&m, name);
+		}
+		opts.max_generated_bytes = 1 << 20;
+		if (many) {
+			assert_refused(&m, &opts, "takes too long");
+		} else {
+			b = maker_build(&m, &opts);
+			ooo_builder_free(b);
+		}
+	}
+}
+
 /* Types that no device computes in are converted here. */
 static void test_casts(void **state)
 {
@@ -365,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_reductions),
 		cmocka_unit_test(test_makers_of_constants),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_work_is_bounded),
 		cmocka_unit_test(test_casts),
 		cmocka_unit_test(test_float_arithmetic),
 	};
