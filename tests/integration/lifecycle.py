@@ -30,7 +30,9 @@ def idle_uses_no_cpu():
         before = agent.cpu_seconds()
         time.sleep(3)
         used = agent.cpu_seconds() - before
-        assert used <= 0.01, f"an idle agent used {used:.2f} s of CPU in 3 s"
+        # A busy loop would use all 3 s; the limit leaves room for the clock's ticks.
+        limit = 0.3 if os.environ.get("OOO_SANITIZE") else 0.06
+        assert used <= limit, f"an idle agent used {used:.2f} s of CPU in 3 s"
         print(f"idle: {used:.2f} s of CPU in 3 s")
 
 
