@@ -43,8 +43,8 @@ struct mail_queue {
 
 struct mailbox {
 	struct mail_queue to_dispatcher, to_door;
-	int dispatcher_fd; /* eventfd: written by the door after each send */
-	int door_fd;       /* eventfd: written by the dispatcher after each return */
+	int dispatcher_fd;    /* eventfd: written by the door after each send */
+	int door_fd;          /* eventfd: written by the dispatcher after each return */
 	uint32_t outstanding; /* door's: sent and not yet back */
 };
 

@@ -48,7 +48,7 @@ struct request {
 	uint64_t deadline_ns; /* 0 = none */
 	uint64_t fetch_ns, start_ns;
 	uint64_t service_ns;
-	struct request *next, *prev;   /* one list at a time: free, waiting, policy FIFO */
+	struct request *next, *prev;         /* one list at a time: free, waiting, policy FIFO */
 	struct request *all_next, *all_prev; /* the tenant's requests in flight */
 	struct heap_node by_deadline;
 };

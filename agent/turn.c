@@ -135,7 +135,7 @@ struct dispatcher *dispatcher_new(const struct turn_config *config, const struct
 				  struct device *dev, struct mailbox *mb)
 {
 	struct dispatcher *d = calloc(1, sizeof(*d));
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 
 	if (!d)
 		return NULL;

@@ -13,10 +13,10 @@
 #include "agent/tenant/tenant.h"
 
 struct turn_config {
-	uint32_t spin_us;       /* look for work this long before sleeping */
-	uint32_t runahead_us;   /* predicted device time that one lane may queue */
-	uint32_t bundle_us;     /* predicted device time of one bundle, beyond its leader */
-	uint32_t max_width;     /* items of a bundle; 0 = the device's limit */
+	uint32_t spin_us;     /* look for work this long before sleeping */
+	uint32_t runahead_us; /* predicted device time that one lane may queue */
+	uint32_t bundle_us;   /* predicted device time of one bundle, beyond its leader */
+	uint32_t max_width;   /* items of a bundle; 0 = the device's limit */
 };
 
 #define TURN_CONFIG_DEFAULT                                                                        \

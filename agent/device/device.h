@@ -20,11 +20,11 @@
 #define BUNDLE_MAX_ITEMS   128
 
 struct device_config {
-	const char *name;     /* "cpu", "sim" */
-	unsigned threads;     /* cpu: pool size including the dispatcher; 0 = one per allowed core */
-	uint64_t memory_bytes; /* workspace budget of one program; 0 = default */
-	uint64_t sim_step_ns; /* sim: fixed cost of a bundle, virtual time */
-	uint64_t sim_item_ns; /* sim: plus this for each item */
+	const char *name; /* "cpu", "sim" */
+	unsigned threads; /* cpu: pool size including the dispatcher; 0 = one per allowed core */
+	uint64_t memory_bytes;   /* workspace budget of one program; 0 = default */
+	uint64_t sim_step_ns;    /* sim: fixed cost of a bundle, virtual time */
+	uint64_t sim_item_ns;    /* sim: plus this for each item */
 	uint32_t sim_fail_every; /* sim: every n-th bundle fails with sim_fail_scope; 0 = never */
 	uint32_t sim_fail_scope; /* enum error_scope */
 };
@@ -40,12 +40,12 @@ struct device_caps {
 	char name[32];        /* "cpu", "sim", ... */
 	char description[96]; /* for people: model, cores, instruction set */
 	unsigned nr_lanes;
-	unsigned lane_depth;   /* bundles that a lane queues */
-	unsigned max_items;    /* of a bundle, <= BUNDLE_MAX_ITEMS */
-	bool mixed_classes;    /* a bundle may hold steps of different kernel classes */
-	bool executes;         /* results are real (sim: false) */
-	bool virtual_clock;    /* time is the device's: see clock_ns */
-	uint8_t image_layout;  /* enum layout preferred for convolution nets */
+	unsigned lane_depth;  /* bundles that a lane queues */
+	unsigned max_items;   /* of a bundle, <= BUNDLE_MAX_ITEMS */
+	bool mixed_classes;   /* a bundle may hold steps of different kernel classes */
+	bool executes;        /* results are real (sim: false) */
+	bool virtual_clock;   /* time is the device's: see clock_ns */
+	uint8_t image_layout; /* enum layout preferred for convolution nets */
 	unsigned threads;
 	double flops_per_ns, bytes_per_ns; /* for the cost prior */
 };
@@ -74,11 +74,11 @@ struct bundle {
 	struct bundle_item items[BUNDLE_MAX_ITEMS];
 	uint32_t nr_items;
 	uint16_t lane;
-	uint16_t scope;     /* filled: enum error_scope of the whole bundle */
+	uint16_t scope;                       /* filled: enum error_scope of the whole bundle */
 	uint64_t submit_ns, start_ns, end_ns; /* the last two filled by the device */
-	uint64_t predicted_ns; /* filled by the flow: the cost model's estimate */
-	struct bundle *next;   /* the holder's list */
-	void *priv;            /* the device's while it holds the bundle */
+	uint64_t predicted_ns;                /* filled by the flow: the cost model's estimate */
+	struct bundle *next;                  /* the holder's list */
+	void *priv;                           /* the device's while it holds the bundle */
 };
 
 struct device_ops {

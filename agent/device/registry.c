@@ -8,7 +8,7 @@
 
 extern const struct device_ops cpu_device_ops, sim_device_ops;
 
-const struct device_ops *const device_table[] = {&cpu_device_ops, &sim_device_ops, NULL};
+const struct device_ops *const device_table[] = { &cpu_device_ops, &sim_device_ops, NULL };
 
 static int open_named(const struct device_config *config, const struct device_ops **ops,
 		      struct device **dev, char *why, size_t why_bytes)
@@ -25,7 +25,8 @@ static int open_named(const struct device_config *config, const struct device_op
 		snprintf(why, why_bytes, "%s, as asked for", config->name);
 		return 0;
 	}
-	snprintf(why, why_bytes, "device \"%s\": there is none; use auto, cpu or sim", config->name);
+	snprintf(why, why_bytes, "device \"%s\": there is none; use auto, cpu or sim",
+		 config->name);
 	return -EINVAL;
 }
 
@@ -39,7 +40,8 @@ static int open_best(const struct device_config *config, const struct device_ops
 		size_t used = strlen(tried);
 
 		if (device_table[i]->open(config, dev, reason, sizeof(reason))) {
-			snprintf(tried + used, sizeof(tried) - used, "%s%s", used ? "; " : "", reason);
+			snprintf(tried + used, sizeof(tried) - used, "%s%s", used ? "; " : "",
+				 reason);
 			continue;
 		}
 		if (!device_table[i]->caps(*dev)->executes) {

@@ -12,9 +12,9 @@
 struct fill {
 	struct bundle *b;
 	uint32_t max_items;
-	uint64_t max_ns;    /* of the bundle, predicted */
+	uint64_t max_ns; /* of the bundle, predicted */
 	uint64_t sum_ns, longest_ns;
-	unsigned width;     /* items that run side by side */
+	unsigned width;                          /* items that run side by side */
 	struct request *tried[BUNDLE_MAX_ITEMS]; /* in the policy's order, to be given back */
 	uint32_t nr_tried;
 };

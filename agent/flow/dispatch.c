@@ -10,8 +10,8 @@
 
 static void refuse(struct dispatcher *d, struct bundle *b, int err)
 {
-	log_error("device %s: refused a bundle of %u steps (error %d): its requests fail", d->caps->name,
-		b->nr_items, -err);
+	log_error("device %s: refused a bundle of %u steps (error %d): its requests fail",
+		  d->caps->name, b->nr_items, -err);
 	b->scope = SCOPE_CONTEXT;
 	b->start_ns = b->end_ns = d->now_ns;
 	for (uint32_t i = 0; i < b->nr_items; i++)

@@ -29,8 +29,10 @@ void fetch_drop_tenant(struct dispatcher *d, struct tenant *t, enum ooo_status r
 	/* The door sees the hang-up and takes the tenant apart; nothing else of it is touched here. */
 	if (t->sock >= 0)
 		shutdown(t->sock, SHUT_RDWR);
-	log_tenant(LOG_LEVEL_WARN, "tenant %u \"%s\" (pid %d): dropped: broke the ring protocol (%s)", t->id, t->name,
-		 (int)t->pid, reason == OOO_BAD_SLOT ? "submission index" : "completion index");
+	log_tenant(LOG_LEVEL_WARN,
+		   "tenant %u \"%s\" (pid %d): dropped: broke the ring protocol (%s)", t->id,
+		   t->name, (int)t->pid,
+		   reason == OOO_BAD_SLOT ? "submission index" : "completion index");
 }
 
 /* Completion slots neither promised to a request in flight nor unread; < 0: the peer's index lies. */
@@ -74,7 +76,7 @@ static bool slot_valid(const struct ooo_sqe *sqe)
 
 static void take_cancel(struct dispatcher *d, struct tenant *t, uint64_t cookie)
 {
-	struct ooo_cqe cqe = {.cookie = cookie, .flags = OOO_CQE_CANCEL, .status = OOO_INVALID};
+	struct ooo_cqe cqe = { .cookie = cookie, .flags = OOO_CQE_CANCEL, .status = OOO_INVALID };
 	struct request *r, *next;
 
 	/* The reply's slot is promised first: killing may post completions of the requests. */
@@ -115,7 +117,7 @@ static void take_submit(struct dispatcher *d, struct tenant *t, const struct ooo
 static void take_slot(struct dispatcher *d, struct tenant *t, const struct ooo_sqe *sqe)
 {
 	if (!slot_valid(sqe)) {
-		struct ooo_cqe cqe = {.cookie = sqe->cookie, .status = OOO_BAD_SLOT};
+		struct ooo_cqe cqe = { .cookie = sqe->cookie, .status = OOO_BAD_SLOT };
 
 		stat_add(&t->stats.submitted, 1);
 		stat_add(&t->stats.completed, 1);

@@ -12,7 +12,7 @@
 
 static int tenant_add(struct dispatcher *d, struct tenant *t)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = t};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = t };
 
 	if (epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, t->sq_eventfd, &ev))
 		return -errno;

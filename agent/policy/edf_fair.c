@@ -11,7 +11,7 @@
 
 void policy_init(struct policy *p)
 {
-	*p = (struct policy){0};
+	*p = (struct policy){ 0 };
 }
 
 static void tenant_enter(struct policy *p, struct tenant *t)

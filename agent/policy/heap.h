@@ -14,7 +14,8 @@
 struct heap_node {
 	uint64_t key;
 	uint64_t seq;
-	struct heap_node *child, *next, *prev; /* prev: parent for a first child, else left sibling */
+	struct heap_node *child, *next,
+		*prev; /* prev: parent for a first child, else left sibling */
 };
 
 struct heap {
@@ -22,7 +23,7 @@ struct heap {
 	uint64_t seq;
 };
 
-#define heap_entry(node, type, member) ((type *)((char *)(node) - offsetof(type, member)))
+#define heap_entry(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
 
 static inline bool heap_empty(const struct heap *h)
 {

@@ -26,9 +26,9 @@
 #include "shared/abi/ring.h"
 #include "shared/abi/status.h"
 
-#define TENANT_MAX_PROGRAMS  64
-#define PROGRAM_MAX_BINDINGS 1024
-#define PROGRAM_MAX_SLOTS    64
+#define TENANT_MAX_PROGRAMS   64
+#define PROGRAM_MAX_BINDINGS  1024
+#define PROGRAM_MAX_SLOTS     64
 #define TENANT_WEIGHT_DEFAULT 100
 
 /* The agent's half of the rings: sizes and masks here, never read back from shared memory. */
@@ -47,12 +47,12 @@ struct ring_map {
 /* Counters: written by the dispatcher (stat_add), read by anyone (stat_read). */
 struct tenant_stats {
 	uint64_t submitted, completed, failed, late, refused, cancelled;
-	uint64_t steps;      /* executed */
-	uint64_t bundles;    /* that held at least one of its steps */
-	uint64_t width_sum;  /* over its steps: number of items of the bundle it ran in */
-	uint64_t service_ns; /* device time */
+	uint64_t steps;          /* executed */
+	uint64_t bundles;        /* that held at least one of its steps */
+	uint64_t width_sum;      /* over its steps: number of items of the bundle it ran in */
+	uint64_t service_ns;     /* device time */
 	uint64_t latency_ns_sum; /* fetch to finish, over completed */
-	uint64_t wakeups;    /* eventfd writes to a sleeping tenant */
+	uint64_t wakeups;        /* eventfd writes to a sleeping tenant */
 };
 
 static inline void stat_add(uint64_t *counter, uint64_t n)
@@ -86,7 +86,7 @@ struct program_inst {
 	struct slot_state slots[PROGRAM_MAX_SLOTS];
 	uint16_t *deps_init; /* nr_steps: each step's nr_deps, what deps_left starts from */
 	uint32_t *cost_ns; /* nr_steps: learned service time (EWMA), starts from the compiler's prior */
-	uint32_t inflight; /* requests */
+	uint32_t inflight;                           /* requests */
 	struct request *waiting_head, *waiting_tail; /* for a slot, in order of arrival */
 	struct device_binding *bindings[PROGRAM_MAX_BINDINGS];
 	uint32_t binding_inflight[PROGRAM_MAX_BINDINGS];
@@ -103,7 +103,7 @@ struct tenant {
 	uint32_t weight; /* share of device time relative to others */
 	void *arena;     /* agent's mapping */
 	uint64_t arena_bytes;
-	int sock; /* the door's; the dispatcher may only shutdown(2) it, to drop the tenant */
+	int sock;       /* the door's; the dispatcher may only shutdown(2) it, to drop the tenant */
 	int sq_eventfd; /* wakes the dispatcher */
 	int cq_eventfd; /* wakes the tenant */
 
@@ -114,10 +114,10 @@ struct tenant {
 	struct request *free_requests;
 	struct request *all_requests; /* in flight */
 	uint32_t inflight;
-	bool unpublished;  /* completions are in the CQ whose tail the tenant does not see yet */
+	bool unpublished;     /* completions are in the CQ whose tail the tenant does not see yet */
 	struct mail *leaving; /* MAIL_TENANT_DEL, held until inflight is 0 */
-	bool dropped;      /* broke the protocol: fetch no more */
-	uint64_t vtime;    /* fair queueing: weighted service so far, ns * 100 / weight */
+	bool dropped;         /* broke the protocol: fetch no more */
+	uint64_t vtime;       /* fair queueing: weighted service so far, ns * 100 / weight */
 	struct request *fifo_head, *fifo_tail; /* policy: requests with ready steps, no deadline */
 	struct heap_node by_vtime;
 	bool in_fair_heap;

@@ -17,7 +17,7 @@
 /* Seconds since some epoch. False: not a time. */
 static bool parse_time(const char *line, double *seconds)
 {
-	struct tm tm = {0};
+	struct tm tm = { 0 };
 	const char *rest = strptime(line, "%Y-%m-%d %H:%M:%S", &tm);
 	char *end;
 
@@ -66,12 +66,14 @@ static int read_times(const char *path, double **out, uint64_t *nr, char *why, s
 		if (!parse_time(line, &t)) {
 			if (line_nr == 1)
 				continue; /* the header */
-			snprintf(why, why_bytes, "--arrivals %s: line %llu: not a time in the first column",
-				 path, (unsigned long long)line_nr);
+			snprintf(why, why_bytes,
+				 "--arrivals %s: line %llu: not a time in the first column", path,
+				 (unsigned long long)line_nr);
 			err = -EINVAL;
 		} else if (*nr && t < times[*nr - 1]) {
-			snprintf(why, why_bytes, "--arrivals %s: line %llu: earlier than the line before",
-				 path, (unsigned long long)line_nr);
+			snprintf(why, why_bytes,
+				 "--arrivals %s: line %llu: earlier than the line before", path,
+				 (unsigned long long)line_nr);
 			err = -EINVAL;
 		} else {
 			err = append(&times, nr, &room, t);
@@ -98,7 +100,8 @@ static int from_file(const struct run_options *o, int tenant, struct arrivals *a
 		goto out;
 	span = times[a->nr - 1] - times[0];
 	if (span <= 0) {
-		snprintf(why, why_bytes, "--arrivals %s: all arrivals at the same time", o->arrivals);
+		snprintf(why, why_bytes, "--arrivals %s: all arrivals at the same time",
+			 o->arrivals);
 		err = -EINVAL;
 		goto out;
 	}
@@ -116,8 +119,7 @@ static int from_file(const struct run_options *o, int tenant, struct arrivals *a
 
 		if (j == 0 && i)
 			offset = span;
-		a->times[i] =
-			(uint64_t)((times[j] + offset - times[first]) * scale * 1e9);
+		a->times[i] = (uint64_t)((times[j] + offset - times[first]) * scale * 1e9);
 	}
 	a->last_ns = span * scale * 1e9; /* one round */
 out:
@@ -128,7 +130,7 @@ out:
 int arrivals_open(const struct run_options *o, int tenant, struct arrivals *a, char *why,
 		  size_t why_bytes)
 {
-	*a = (struct arrivals){.random = o->seed * 7919 + (uint64_t)tenant};
+	*a = (struct arrivals){ .random = o->seed * 7919 + (uint64_t)tenant };
 	if (o->arrivals)
 		return from_file(o, tenant, a, why, why_bytes);
 	if (o->rate > 0)

@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 #define HISTOGRAM_SUB_BITS 7
-#define HISTOGRAM_BUCKETS  ((48 - HISTOGRAM_SUB_BITS) << HISTOGRAM_SUB_BITS) /* up to 2^47 ns: 39 h */
+#define HISTOGRAM_BUCKETS                                                                          \
+	((48 - HISTOGRAM_SUB_BITS) << HISTOGRAM_SUB_BITS) /* up to 2^47 ns: 39 h */
 
 struct histogram {
 	uint64_t count, sum, max;

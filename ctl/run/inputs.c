@@ -65,7 +65,8 @@ static void fill_random(void *data, size_t nbytes, enum ooo_dtype dtype, int64_t
 			((uint8_t *)data)[i] = v & 1;
 			break;
 		default: /* 8-bit integers; 16-bit floats: zero, a valid value of each */
-			memset((char *)data + i * ooo_dtype_bytes(dtype), 0, ooo_dtype_bytes(dtype));
+			memset((char *)data + i * ooo_dtype_bytes(dtype), 0,
+			       ooo_dtype_bytes(dtype));
 		}
 	}
 }
@@ -95,7 +96,7 @@ static const char *file_for(const struct run_options *o, const char *io_name, in
 static int fill_from_file(const char *path, const char *io_name, int i, void *buf, size_t nbytes,
 			  enum ooo_dtype dtype, char *why, size_t why_bytes)
 {
-	struct ooo_onnx_tensor t = {0};
+	struct ooo_onnx_tensor t = { 0 };
 	int err;
 
 	err = read_tensor(path, io_name, i, &t, why, why_bytes);
@@ -105,8 +106,8 @@ static int fill_from_file(const char *path, const char *io_name, int i, void *bu
 		return err;
 	if (t.dtype != dtype || t.nbytes != nbytes) {
 		snprintf(why, why_bytes,
-			 "%s: has %zu bytes of %s, but input %d needs %zu bytes of %s", path, t.nbytes,
-			 ooo_dtype_name(t.dtype), i, nbytes, ooo_dtype_name(dtype));
+			 "%s: has %zu bytes of %s, but input %d needs %zu bytes of %s", path,
+			 t.nbytes, ooo_dtype_name(t.dtype), i, nbytes, ooo_dtype_name(dtype));
 		err = -EINVAL;
 	} else {
 		memcpy(buf, t.data, nbytes);
@@ -116,14 +117,15 @@ static int fill_from_file(const char *path, const char *io_name, int i, void *bu
 }
 
 int inputs_fill(const struct run_options *o, const struct run_model *m,
-		const struct ooo_program *program, const struct ooo_binding *binding, int tenant, char *why, size_t why_bytes)
+		const struct ooo_program *program, const struct ooo_binding *binding, int tenant,
+		char *why, size_t why_bytes)
 {
 	uint64_t random = o->seed * 1000003 + (uint64_t)tenant;
 	struct ooo_program_info info;
 
 	ooo_program_info(program, &info);
 	for (int i = 0; i < (int)info.nr_inputs; i++) {
-		struct ooo_onnx_io io = {0};
+		struct ooo_onnx_io io = { 0 };
 		size_t nbytes = ooo_input_bytes(program, i);
 		void *buf = ooo_binding_input(binding, i);
 		int64_t dims[OOO_MAX_RANK];

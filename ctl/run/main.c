@@ -22,7 +22,8 @@ static void on_signal(int sig)
 
 static void sleep_ms(long milliseconds)
 {
-	struct timespec ts = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
+	struct timespec ts = { .tv_sec = milliseconds / 1000,
+			       .tv_nsec = milliseconds % 1000 * 1000000 };
 
 	nanosleep(&ts, NULL);
 }
@@ -42,7 +43,8 @@ static int reap_children(const struct run_options *o, struct run_shared *s, cons
 			continue;
 		if (waitpid(pids[i], &status, WNOHANG) == pids[i] && phase_of(s, i) < PHASE_DONE) {
 			snprintf(s->tenants[i].text, sizeof(s->tenants[i].text),
-				 WIFSIGNALED(status) ? "killed by signal %d" : "ended with status %d",
+				 WIFSIGNALED(status) ? "killed by signal %d"
+						     : "ended with status %d",
 				 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 			__atomic_store_n(&s->tenants[i].phase, PHASE_FAILED, __ATOMIC_RELEASE);
 			continue;
@@ -121,15 +123,16 @@ static int check_agent(const struct run_options *o)
 	return 0;
 }
 
-static int fork_tenants(const struct run_options *o, const struct run_model *m, struct run_shared *s,
-			pid_t *pids)
+static int fork_tenants(const struct run_options *o, const struct run_model *m,
+			struct run_shared *s, pid_t *pids)
 {
 	for (int i = 0; i < o->tenants; i++) {
 		pids[i] = fork();
 		if (!pids[i])
 			exit(tenant_main(o, m, s, i));
 		if (pids[i] < 0) {
-			fprintf(stderr, "ooo-run: cannot start tenant %d: %s\n", i, strerror(errno));
+			fprintf(stderr, "ooo-run: cannot start tenant %d: %s\n", i,
+				strerror(errno));
 			for (int k = 0; k < i; k++)
 				kill(pids[k], SIGKILL);
 			return 1;
@@ -140,7 +143,7 @@ static int fork_tenants(const struct run_options *o, const struct run_model *m, 
 
 static void handle_signals(void)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
+	struct sigaction sa = { .sa_handler = on_signal };
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
@@ -148,7 +151,7 @@ static void handle_signals(void)
 
 int main(int argc, char **argv)
 {
-	struct run_model model = {0};
+	struct run_model model = { 0 };
 	struct run_shared *shared;
 	struct run_options o;
 	char why[RUN_TEXT_BYTES] = "";

@@ -20,16 +20,17 @@ enum option_id {
 static const struct {
 	const char *name, *arg, *help;
 } table[] = {
-#define OPTION(ID, name, arg, help) {name, arg, help},
+#define OPTION(ID, name, arg, help) { name, arg, help },
 #include "ctl/run/options.def"
 #undef OPTION
 };
 
 static const struct option long_options[] = {
-#define OPTION(ID, name, arg, help) {name, (arg) ? required_argument : no_argument, NULL, OPT_##ID},
+#define OPTION(ID, name, arg, help)                                                                \
+	{ name, (arg) ? required_argument : no_argument, NULL, OPT_##ID },
 #include "ctl/run/options.def"
 #undef OPTION
-	{0},
+	{ 0 },
 };
 
 static void print_help(void)
@@ -77,7 +78,7 @@ static bool parse_duration(const char *s, bool bare, double *seconds)
 	static const struct {
 		const char *unit;
 		double scale;
-	} units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}};
+	} units[] = { { "ns", 1e-9 }, { "us", 1e-6 }, { "ms", 1e-3 }, { "s", 1 }, { "min", 60 } };
 	char *end;
 
 	if (!parse_double(s, seconds, &end))
@@ -149,7 +150,8 @@ static int parse_numbers(struct run_options *o, int id, const char *arg)
 		break;
 	case OPT_DURATION:
 		if (!parse_duration(arg, true, &o->duration_s) || o->duration_s <= 0)
-			return usage("duration", arg, "seconds, or a time with its unit, like 500ms");
+			return usage("duration", arg,
+				     "seconds, or a time with its unit, like 500ms");
 		break;
 	case OPT_RATE:
 		if (!parse_rate(arg, &o->rate))
@@ -238,7 +240,8 @@ static int parse_one(struct run_options *o, int id, char *arg)
 static int check(struct run_options *o)
 {
 	if (!o->model == !o->zoo) {
-		fprintf(stderr, "ooo-run: name one model: an ONNX file or --zoo NAME (see --help)\n");
+		fprintf(stderr,
+			"ooo-run: name one model: an ONNX file or --zoo NAME (see --help)\n");
 		return 2;
 	}
 	if (o->requests && o->duration_s > 0) {
@@ -270,7 +273,9 @@ int options_parse(int argc, char **argv, struct run_options *o)
 {
 	int id, err;
 
-	*o = (struct run_options){.tenants = 1, .seed = 1, .int_max = 2, .rtol = 1e-3, .atol = 1e-5};
+	*o = (struct run_options){
+		.tenants = 1, .seed = 1, .int_max = 2, .rtol = 1e-3, .atol = 1e-5
+	};
 	while ((id = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
 		if (id == '?')
 			return 2; /* getopt said what is wrong */

@@ -45,8 +45,8 @@ static double element(const void *data, enum ooo_dtype dtype, size_t i)
 
 static bool comparable(enum ooo_dtype dtype)
 {
-	return dtype == OOO_FP32 || dtype == OOO_INT64 || dtype == OOO_INT32 ||
-	       dtype == OOO_BOOL || dtype == OOO_UINT8;
+	return dtype == OOO_FP32 || dtype == OOO_INT64 || dtype == OOO_INT32 || dtype == OOO_BOOL ||
+	       dtype == OOO_UINT8;
 }
 
 /* NaN agrees with NaN only, infinity with itself only. */
@@ -74,8 +74,8 @@ static bool tensor_agrees(const struct run_options *o, const struct ooo_onnx_ten
 		if (b != 0 && err / fabs(b) > r->max_rel_err)
 			r->max_rel_err = err / fabs(b);
 		if (!close_enough(a, b, o->rtol, o->atol) && !bad++)
-			snprintf(why, why_bytes, "output %d: element %zu is %.9g, expected %.9g", index,
-				 i, a, b);
+			snprintf(why, why_bytes, "output %d: element %zu is %.9g, expected %.9g",
+				 index, i, a, b);
 	}
 	return !bad;
 }
@@ -155,14 +155,15 @@ int outputs_save(const struct run_options *o, const struct ooo_program *program,
 
 	ooo_program_info(program, &info);
 	for (int i = 0; i < (int)info.nr_outputs; i++) {
-		struct ooo_onnx_tensor t = {.data = ooo_binding_output(binding, i),
-					    .nbytes = ooo_output_bytes(program, i)};
+		struct ooo_onnx_tensor t = { .data = ooo_binding_output(binding, i),
+					     .nbytes = ooo_output_bytes(program, i) };
 		char path[4096];
 		int err;
 
 		ooo_output_desc(program, i, &t.dtype, &t.rank, t.dims);
 		if (i)
-			snprintf(path, sizeof(path), "%.*s.%d%s", stem, o->output, i, dot ? dot : "");
+			snprintf(path, sizeof(path), "%.*s.%d%s", stem, o->output, i,
+				 dot ? dot : "");
 		else
 			snprintf(path, sizeof(path), "%s", o->output);
 		err = save_one(path, &t, why, why_bytes);

@@ -28,7 +28,8 @@ void report_progress(const struct run_options *o, const struct run_shared *share
 		fprintf(stderr, "\r\033[K%llu of %llu requests, %d of %d tenants done",
 			(unsigned long long)completed, (unsigned long long)total, done, o->tenants);
 	else
-		fprintf(stderr, "\r\033[K%llu requests, %.0f of %.0f s", (unsigned long long)completed,
+		fprintf(stderr, "\r\033[K%llu requests, %.0f of %.0f s",
+			(unsigned long long)completed,
 			(double)(ooo_now_ns() - shared->start_ns) / 1e9, o->duration_s);
 	fflush(stderr);
 }
@@ -60,7 +61,8 @@ static void add_all(struct tenant_result *sum, const struct tenant_result *r)
 
 static double per_second(const struct tenant_result *r)
 {
-	return r->end_ns > r->start_ns ? (double)r->ok * 1e9 / (double)(r->end_ns - r->start_ns) : 0;
+	return r->end_ns > r->start_ns ? (double)r->ok * 1e9 / (double)(r->end_ns - r->start_ns)
+				       : 0;
 }
 
 static double mean_width(const struct tenant_result *r)
@@ -160,8 +162,8 @@ static void print_text(const struct run_options *o, const struct run_shared *sha
 	       o->inflight, first->nr_ops, first->nr_steps, (double)first->weight_bytes / 1048576,
 	       (double)first->workspace_bytes / 1048576, (double)first->tensor_bytes / 1048576);
 	printf("%-8s %9s %9s %9s %9s %9s %9s %9s %6s %7s %6s %6s%s%s\n", "tenant", "requests",
-	       "req/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "late", "refused", "failed",
-	       "width", o->check_solo ? "  bits" : "", o->nr_compare ? "  outputs" : "");
+	       "req/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "late", "refused",
+	       "failed", "width", o->check_solo ? "  bits" : "", o->nr_compare ? "  outputs" : "");
 	for (int i = 0; i < o->tenants; i++) {
 		snprintf(label, sizeof(label), "%d", i);
 		print_row(label, o, &shared->tenants[i]);

@@ -25,7 +25,7 @@ struct run_options {
 	const char *zoo;
 	const char *inputs[RUN_MAX_FILES]; /* [NAME=]FILE, or "random" */
 	int nr_inputs;
-	const char *dims[RUN_MAX_FILES];   /* NAME=SIZE of dynamic dimensions */
+	const char *dims[RUN_MAX_FILES]; /* NAME=SIZE of dynamic dimensions */
 	int nr_dims;
 	const char *shapes[RUN_MAX_FILES]; /* NAME=AxBxC */
 	int nr_shapes;
@@ -52,7 +52,7 @@ struct run_options {
 
 enum tenant_phase {
 	PHASE_STARTING,
-	PHASE_READY,   /* loaded, bound, inputs in place */
+	PHASE_READY, /* loaded, bound, inputs in place */
 	PHASE_RUNNING,
 	PHASE_DONE,
 	PHASE_FAILED, /* text says why */
@@ -82,7 +82,7 @@ struct run_shared {
 	uint32_t go;        /* 0: wait; else start, at start_ns */
 	uint32_t solo_turn; /* the tenant that may run alone now */
 	uint64_t start_ns;
-	uint32_t stop;      /* the parent was asked to end */
+	uint32_t stop; /* the parent was asked to end */
 	char device[32];
 	struct tenant_result tenants[];
 };
@@ -128,8 +128,8 @@ int read_tensor(const char *path, const char *name, int index, struct ooo_onnx_t
 struct arrivals {
 	uint64_t *times; /* from a file; NULL: Poisson or closed loop */
 	uint64_t nr;
-	uint64_t at;       /* next index */
-	double mean_ns;    /* Poisson: between two */
+	uint64_t at;    /* next index */
+	double mean_ns; /* Poisson: between two */
 	double last_ns;
 	uint64_t random;
 };

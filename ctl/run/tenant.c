@@ -52,7 +52,7 @@ static void set_phase(struct tenant_run *t, uint32_t phase)
 
 static void nap(long ns)
 {
-	struct timespec ts = {.tv_nsec = ns};
+	struct timespec ts = { .tv_nsec = ns };
 
 	nanosleep(&ts, NULL);
 }
@@ -315,7 +315,8 @@ int tenant_main(const struct run_options *o, const struct run_model *m, struct r
 		int index)
 {
 	struct tenant_run t = {
-		.o = o, .m = m, .shared = shared, .r = &shared->tenants[index], .index = index};
+		.o = o, .m = m, .shared = shared, .r = &shared->tenants[index], .index = index
+	};
 	int err = prepare(&t);
 
 	if (!err) {

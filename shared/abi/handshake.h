@@ -53,8 +53,8 @@ enum ooo_msg_type {
 struct ooo_msg {
 	uint32_t magic;
 	uint16_t version;
-	uint16_t type;  /* enum ooo_msg_type */
-	uint32_t bytes; /* of the whole message */
+	uint16_t type;   /* enum ooo_msg_type */
+	uint32_t bytes;  /* of the whole message */
 	uint32_t status; /* enum ooo_status; 0 in requests */
 };
 
@@ -65,7 +65,7 @@ struct ooo_msg_hello {
 	uint32_t sq_entries;       /* power of two, OOO_RING_MIN_ENTRIES..OOO_RING_MAX_ENTRIES */
 	uint32_t cq_entries;       /* power of two, >= sq_entries, <= 2 * OOO_RING_MAX_ENTRIES */
 	uint32_t resv0;
-	uint64_t arena_bytes;      /* multiple of 4096; 0 = none */
+	uint64_t arena_bytes; /* multiple of 4096; 0 = none */
 	uint64_t resv[4];
 };
 
@@ -95,10 +95,10 @@ struct ooo_msg_load {
 
 struct ooo_msg_loaded {
 	struct ooo_msg msg;
-	uint32_t program; /* id, unique within the tenant */
-	uint32_t nr_steps; /* after fusion */
-	uint32_t nr_ops;   /* before */
-	uint32_t slots;    /* requests of this program that can run at once */
+	uint32_t program;         /* id, unique within the tenant */
+	uint32_t nr_steps;        /* after fusion */
+	uint32_t nr_ops;          /* before */
+	uint32_t slots;           /* requests of this program that can run at once */
 	uint64_t weight_bytes;    /* packed, on the device */
 	uint64_t workspace_bytes; /* planned peak of intermediates, one slot */
 	uint64_t tensor_bytes;    /* what they would take without the plan */
@@ -109,7 +109,7 @@ struct ooo_msg_loaded {
 struct ooo_msg_bind {
 	struct ooo_msg msg;
 	uint32_t program;
-	uint32_t nr; /* inputs first, then outputs, as the program declares them */
+	uint32_t nr;                 /* inputs first, then outputs, as the program declares them */
 	uint64_t offset[OOO_MAX_IO]; /* bytes into the arena; beyond nr zero */
 };
 

@@ -55,18 +55,18 @@ struct ooo_prog_header {
 };
 
 struct ooo_prog_tensor {
-	uint32_t dtype; /* enum ooo_dtype */
-	uint32_t role;  /* enum ooo_role */
-	uint32_t rank;  /* 0 = scalar */
-	uint32_t io;    /* number among the inputs or the outputs; else 0 */
+	uint32_t dtype;             /* enum ooo_dtype */
+	uint32_t role;              /* enum ooo_role */
+	uint32_t rank;              /* 0 = scalar */
+	uint32_t io;                /* number among the inputs or the outputs; else 0 */
 	int64_t dims[OOO_MAX_RANK]; /* beyond rank: 0 */
-	uint64_t data_off;   /* constants: from the header's data_off; else 0 */
-	uint64_t data_bytes; /* constants: elements x element size; else 0 */
+	uint64_t data_off;          /* constants: from the header's data_off; else 0 */
+	uint64_t data_bytes;        /* constants: elements x element size; else 0 */
 	uint64_t resv[2];
 };
 
 struct ooo_prog_op {
-	uint32_t op; /* enum ooo_op */
+	uint32_t op;       /* enum ooo_op */
 	uint32_t operands; /* first of nr_in + nr_out ids in the operand table: inputs, then outputs */
 	uint16_t nr_in;
 	uint16_t nr_out;

@@ -93,9 +93,9 @@ enum ooo_cqe_flag {
 
 struct ooo_cqe {
 	uint64_t cookie;
-	uint32_t status; /* enum ooo_status */
-	uint16_t flags;  /* enum ooo_cqe_flag */
-	uint16_t width;  /* mean number of steps in the bundles it ran in, times 16 */
+	uint32_t status;     /* enum ooo_status */
+	uint16_t flags;      /* enum ooo_cqe_flag */
+	uint16_t width;      /* mean number of steps in the bundles it ran in, times 16 */
 	uint64_t fetch_ns;   /* CLOCK_MONOTONIC when the agent took the submission */
 	uint64_t start_ns;   /* when its first step was dispatched; 0 = never */
 	uint64_t finish_ns;  /* when its last step was seen complete */

@@ -35,7 +35,7 @@ static double median(double *v, size_t n)
 static struct ooo_builder *small_net(void)
 {
 	static float w[WIDTH * WIDTH];
-	const int64_t in[] = {1, WIDTH}, dims[] = {WIDTH, WIDTH};
+	const int64_t in[] = { 1, WIDTH }, dims[] = { WIDTH, WIDTH };
 	struct ooo_builder *b = ooo_builder_new("overhead");
 	int x = ooo_input(b, OOO_FP32, 2, in);
 
@@ -63,8 +63,8 @@ struct direct {
 
 static int direct_open(struct direct *d, const struct ooo_builder *b, void **io)
 {
-	struct device_config config = {.name = "cpu", .threads = 1};
-	struct compile_opts opts = {0};
+	struct device_config config = { .name = "cpu", .threads = 1 };
+	struct compile_opts opts = { 0 };
 	char why[256] = "";
 	uint64_t bytes;
 	int fd, err = device_open(&config, &d->ops, &d->dev, why, sizeof(why));
@@ -97,8 +97,9 @@ static void direct_run(struct direct *d)
 	while (done < n) {
 		while (sent < n) {
 			d->bundles[sent].nr_items = 1;
-			d->bundles[sent].items[0] = (struct bundle_item){
-				.program = d->dp, .binding = d->binding, .step = sent};
+			d->bundles[sent].items[0] = (struct bundle_item){ .program = d->dp,
+									  .binding = d->binding,
+									  .step = sent };
 			if (d->ops->submit(d->dev, &d->bundles[sent]))
 				break;
 			sent++;
@@ -151,8 +152,8 @@ int main(void)
 	struct ooo_program *program;
 	struct ooo_binding *binding;
 	double direct_us[ROUNDS], agent_us[ROUNDS], added[ROUNDS];
-	struct direct d = {0};
-	void *io[] = {in, out};
+	struct direct d = { 0 };
+	void *io[] = { in, out };
 	char why[256];
 
 	if (direct_open(&d, b, io))

@@ -11,10 +11,10 @@
 
 #include "shared/client/ooo.h"
 
-#define INFLIGHT  64
-#define ROUNDS    2000000u
-#define TRIPS     200000u
-#define REPEATS   5
+#define INFLIGHT 64
+#define ROUNDS   2000000u
+#define TRIPS    200000u
+#define REPEATS  5
 
 static int by_value(const void *a, const void *b)
 {
@@ -33,7 +33,7 @@ static struct ooo_program *load_identity(struct ooo_client *client)
 {
 	struct ooo_builder *b = ooo_builder_new("ring-bench");
 	struct ooo_program *program = NULL;
-	const int64_t dims[] = {1};
+	const int64_t dims[] = { 1 };
 	int x = ooo_input(b, OOO_FP32, 1, dims);
 
 	ooo_output(b, (uint32_t)ooo_op1(b, OOO_OP_RELU, NULL, (uint32_t)x));
@@ -107,7 +107,8 @@ int main(void)
 	}
 	printf("{\"bench\":\"ring\",\"submissions_per_s\":%.0f,\"rtt_p50_us\":%.2f,"
 	       "\"rtt_p99_us\":%.2f,\"inflight\":%d,\"repeats\":%d}\n",
-	       median(rate, REPEATS), median(p50, REPEATS), median(p99, REPEATS), INFLIGHT, REPEATS);
+	       median(rate, REPEATS), median(p50, REPEATS), median(p99, REPEATS), INFLIGHT,
+	       REPEATS);
 	ooo_disconnect(client);
 	free(us);
 	return 0;

@@ -45,15 +45,15 @@ static void write_slot(struct input *in, struct fake_tenant *f)
 			((uint8_t *)slot)[i] = (uint8_t)take(in, 1);
 		return;
 	}
-	*slot = (struct ooo_sqe){.op = raw >> 1 & 3,
-				 .program = (uint32_t)take(in, 1) & 3,
-				 .binding = (uint32_t)take(in, 1) & 3,
-				 .cookie = take(in, 1) & 7,
-				 .deadline_ns = raw & 8 ? take(in, 8) : 0};
+	*slot = (struct ooo_sqe){ .op = raw >> 1 & 3,
+				  .program = (uint32_t)take(in, 1) & 3,
+				  .binding = (uint32_t)take(in, 1) & 3,
+				  .cookie = take(in, 1) & 7,
+				  .deadline_ns = raw & 8 ? take(in, 8) : 0 };
 }
 
-static void act(struct input *in, struct rig *rig, struct fake_tenant *bad, struct fake_tenant *good,
-		uint32_t *sent)
+static void act(struct input *in, struct rig *rig, struct fake_tenant *bad,
+		struct fake_tenant *good, uint32_t *sent)
 {
 	struct ooo_ring *ring = bad->t.ring.ring;
 
@@ -99,8 +99,8 @@ static void reap_good(struct fake_tenant *good, uint32_t *got)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	struct turn_config turn = TURN_CONFIG_DEFAULT;
-	struct device_config cfg = {.sim_step_ns = 1000};
-	struct input in = {data, bytes};
+	struct device_config cfg = { .sim_step_ns = 1000 };
+	struct input in = { data, bytes };
 	struct fake_tenant *bad, *good;
 	struct fake_program *p[2];
 	uint32_t sent = 0, got = 0;

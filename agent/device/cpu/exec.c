@@ -34,8 +34,8 @@ static void *address(const struct bundle_item *item, uint32_t id)
 	}
 }
 
-static enum ooo_status run_chunk(struct device *dev, unsigned worker, const struct bundle_item *item,
-				 unsigned chunk)
+static enum ooo_status run_chunk(struct device *dev, unsigned worker,
+				 const struct bundle_item *item, unsigned chunk)
 {
 	const struct step *step = &item->program->program->steps[item->step];
 	const struct cpu_step *cs = &item->program->steps[item->step];

@@ -19,38 +19,44 @@ struct kernel {
 
 static const struct kernel *find(uint32_t op)
 {
-	static const struct kernel binary = {.range = kernel_binary, .cost = 1, .layouts = true};
-	static const struct kernel compare = {.range = kernel_compare, .cost = 1, .layouts = true};
-	static const struct kernel unary = {.range = kernel_unary, .cost = 8, .layouts = true};
-	static const struct kernel reduce = {.range = kernel_reduce, .cost = 1, .layouts = true};
-	static const struct kernel extreme = {.range = kernel_arg_extreme, .cost = 1, .layouts = true};
-	static const struct kernel pool = {.range = kernel_pool, .cost = 4, .layouts = true};
-	static const struct kernel softmax = {.whole = kernel_softmax};
-	static const struct kernel blocks = {.range = kernel_blocks, .cost = 1};
+	static const struct kernel binary = { .range = kernel_binary, .cost = 1, .layouts = true };
+	static const struct kernel compare = { .range = kernel_compare,
+					       .cost = 1,
+					       .layouts = true };
+	static const struct kernel unary = { .range = kernel_unary, .cost = 8, .layouts = true };
+	static const struct kernel reduce = { .range = kernel_reduce, .cost = 1, .layouts = true };
+	static const struct kernel extreme = { .range = kernel_arg_extreme,
+					       .cost = 1,
+					       .layouts = true };
+	static const struct kernel pool = { .range = kernel_pool, .cost = 4, .layouts = true };
+	static const struct kernel softmax = { .whole = kernel_softmax };
+	static const struct kernel blocks = { .range = kernel_blocks, .cost = 1 };
 	static const struct kernel table[NR_STEP_OPS] = {
-		[OOO_OP_CONV] = {.range = kernel_conv, .cost = 4, .layouts = true},
-		[OOO_OP_CONV_TRANSPOSE] = {.range = kernel_conv_transpose, .cost = 4, .layouts = true},
-		[OOO_OP_MATMUL] = {.range = kernel_matmul, .cost = 1},
-		[OOO_OP_BATCH_NORM] = {.range = kernel_batch_norm, .cost = 8, .layouts = true},
-		[OOO_OP_LAYER_NORM] = {.whole = kernel_layer_norm},
-		[OOO_OP_LRN] = {.range = kernel_lrn, .cost = 40, .layouts = true},
-		[OOO_OP_INSTANCE_NORM] = {.whole = kernel_instance_norm, .layouts = true},
-		[OOO_OP_WHERE] = {.range = kernel_where, .cost = 4, .layouts = true},
-		[OOO_OP_CAST] = {.range = kernel_cast, .cost = 4, .layouts = true},
-		[OOO_OP_IDENTITY] = {.range = kernel_copy, .cost = 1, .layouts = true},
-		[OOO_OP_RESHAPE] = {.range = kernel_copy, .cost = 1},
-		[OP_REORDER] = {.range = kernel_reorder, .cost = 1, .layouts = true},
-		[OOO_OP_CONCAT] = {.whole = kernel_concat, .layouts = true},
-		[OOO_OP_SPLIT] = {.whole = kernel_split},
-		[OOO_OP_SLICE] = {.range = kernel_slice, .cost = 1},
-		[OOO_OP_PAD] = {.range = kernel_pad, .cost = 8},
-		[OOO_OP_TRANSPOSE] = {.range = kernel_transpose, .cost = 2},
-		[OOO_OP_EXPAND] = {.range = kernel_expand, .cost = 1},
-		[OOO_OP_TILE] = {.range = kernel_tile, .cost = 1},
-		[OOO_OP_GATHER] = {.range = kernel_gather, .cost = 1},
-		[OOO_OP_RESIZE] = {.range = kernel_resize, .cost = 40, .layouts = true},
-		[OOO_OP_LSTM] = {.whole = kernel_lstm},
-		[OOO_OP_GRU] = {.whole = kernel_gru},
+		[OOO_OP_CONV] = { .range = kernel_conv, .cost = 4, .layouts = true },
+		[OOO_OP_CONV_TRANSPOSE] = { .range = kernel_conv_transpose,
+					    .cost = 4,
+					    .layouts = true },
+		[OOO_OP_MATMUL] = { .range = kernel_matmul, .cost = 1 },
+		[OOO_OP_BATCH_NORM] = { .range = kernel_batch_norm, .cost = 8, .layouts = true },
+		[OOO_OP_LAYER_NORM] = { .whole = kernel_layer_norm },
+		[OOO_OP_LRN] = { .range = kernel_lrn, .cost = 40, .layouts = true },
+		[OOO_OP_INSTANCE_NORM] = { .whole = kernel_instance_norm, .layouts = true },
+		[OOO_OP_WHERE] = { .range = kernel_where, .cost = 4, .layouts = true },
+		[OOO_OP_CAST] = { .range = kernel_cast, .cost = 4, .layouts = true },
+		[OOO_OP_IDENTITY] = { .range = kernel_copy, .cost = 1, .layouts = true },
+		[OOO_OP_RESHAPE] = { .range = kernel_copy, .cost = 1 },
+		[OP_REORDER] = { .range = kernel_reorder, .cost = 1, .layouts = true },
+		[OOO_OP_CONCAT] = { .whole = kernel_concat, .layouts = true },
+		[OOO_OP_SPLIT] = { .whole = kernel_split },
+		[OOO_OP_SLICE] = { .range = kernel_slice, .cost = 1 },
+		[OOO_OP_PAD] = { .range = kernel_pad, .cost = 8 },
+		[OOO_OP_TRANSPOSE] = { .range = kernel_transpose, .cost = 2 },
+		[OOO_OP_EXPAND] = { .range = kernel_expand, .cost = 1 },
+		[OOO_OP_TILE] = { .range = kernel_tile, .cost = 1 },
+		[OOO_OP_GATHER] = { .range = kernel_gather, .cost = 1 },
+		[OOO_OP_RESIZE] = { .range = kernel_resize, .cost = 40, .layouts = true },
+		[OOO_OP_LSTM] = { .whole = kernel_lstm },
+		[OOO_OP_GRU] = { .whole = kernel_gru },
 	};
 	const struct op_info *info;
 
@@ -131,7 +137,8 @@ bool kernel_supports(const struct step *step, const struct tensor *tensors, char
 		uint32_t id = i < step->nr_in ? step->in[i] : step->out[i - step->nr_in];
 
 		if (id != OOO_NONE && !layout_ok(k, step, &tensors[id])) {
-			snprintf(why, why_bytes, "operand %u has a layout that the kernel does not know", i);
+			snprintf(why, why_bytes,
+				 "operand %u has a layout that the kernel does not know", i);
 			return false;
 		}
 	}

@@ -20,7 +20,7 @@
 struct kernel_args {
 	const struct step *step;
 	const struct tensor *tensors; /* by tensor id: shapes and layouts; data is not read */
-	void *const *in;   /* step->nr_in addresses; NULL for an absent operand */
+	void *const *in;              /* step->nr_in addresses; NULL for an absent operand */
 	void *const *out;  /* step->nr_out addresses; NULL for an output that nobody reads */
 	void *const *post; /* step->nr_post addresses of the post-operations' operands, or NULL */
 	void *scratch;     /* kernel_scratch_bytes(), 64-byte aligned, of this worker alone */

@@ -15,7 +15,7 @@
 #define WALK_DIMS     16
 
 struct walk {
-	int rank;        /* >= 1 after walk_pack() */
+	int rank; /* >= 1 after walk_pack() */
 	int nr_operands;
 	int64_t dims[WALK_DIMS];
 	int64_t stride[WALK_OPERANDS][WALK_DIMS];
@@ -82,7 +82,8 @@ size_t kernel_rnn_scratch(const struct step *step, const struct tensor *tensors)
 /* kernels_post.c: the step's post-operations on elements from..to of output 0's memory. */
 void kernel_post(const struct kernel_args *a, int64_t from, int64_t to);
 /* kernels_unary.c: y[i] = op(x[i]); x and y may be the same. False: not a float activation. */
-bool unary_fp32(uint32_t op, float alpha, float beta, int mode, const float *x, float *y, int64_t n);
+bool unary_fp32(uint32_t op, float alpha, float beta, int mode, const float *x, float *y,
+		int64_t n);
 
 static inline const struct tensor *in_tensor(const struct kernel_args *a, int i)
 {

@@ -36,7 +36,7 @@ static void store_constant(char *to, uint32_t dtype, float value)
 		memcpy(to, &whole, 8);
 		break;
 	case OOO_INT32:
-		memcpy(to, &(int32_t){(int32_t)whole}, 4);
+		memcpy(to, &(int32_t){ (int32_t)whole }, 4);
 		break;
 	default:
 		memset(to, value == 0 ? 0 : (int)whole, dtype_bytes(dtype));
@@ -66,9 +66,11 @@ enum ooo_status kernel_pad(const struct kernel_args *a, int64_t from, int64_t to
 			offset += index[i] * strides[i];
 		}
 		if (inside)
-			memcpy((char *)a->out[0] + (size_t)e * size, in + (size_t)offset * size, size);
+			memcpy((char *)a->out[0] + (size_t)e * size, in + (size_t)offset * size,
+			       size);
 		else
-			store_constant((char *)a->out[0] + (size_t)e * size, y->shape.dtype, at->alpha);
+			store_constant((char *)a->out[0] + (size_t)e * size, y->shape.dtype,
+				       at->alpha);
 	}
 	return OOO_OK;
 }
@@ -101,7 +103,8 @@ enum ooo_status kernel_gather(const struct kernel_args *a, int64_t from, int64_t
 		char *out = (char *)a->out[0] + (size_t)r * row;
 
 		if (load_index(a->in[1], indices->shape.dtype, r % nr, size, &index)) {
-			memcpy(out, (const char *)a->in[0] + (size_t)(r / nr * size + index) * row, row);
+			memcpy(out, (const char *)a->in[0] + (size_t)(r / nr * size + index) * row,
+			       row);
 		} else {
 			memset(out, 0, row);
 			status = OOO_BAD_INDEX;

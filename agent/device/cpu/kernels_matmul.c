@@ -65,7 +65,8 @@ static void row(const struct matrices *m, int64_t i, int64_t from, int64_t to, f
 static void describe(const struct kernel_args *a, struct matrices *m, struct shape *left,
 		     struct shape *right, struct shape *out)
 {
-	bool ta = a->step->attr.flags & OOO_ATTR_TRANS_A, tb = a->step->attr.flags & OOO_ATTR_TRANS_B;
+	bool ta = a->step->attr.flags & OOO_ATTR_TRANS_A,
+	     tb = a->step->attr.flags & OOO_ATTR_TRANS_B;
 	int64_t rows, cols;
 
 	*left = in_tensor(a, 0)->shape;
@@ -131,7 +132,7 @@ enum ooo_status kernel_matmul(const struct kernel_args *a, int64_t from, int64_t
 	}
 	if (has_input(a, 2)) {
 		const struct tensor *bias = in_tensor(a, 2);
-		struct bias_ctx c = {a->out[0], a->in[2], a->step->attr.beta};
+		struct bias_ctx c = { a->out[0], a->in[2], a->step->attr.beta };
 		struct walk w;
 
 		walk_output(&w, out_tensor(a, 0), &bias, 1);

@@ -45,9 +45,9 @@ static void move_run(void *ctx, const struct walk *w, const int64_t *offset, int
 
 static struct move moving(const struct kernel_args *a)
 {
-	return (struct move){.out = a->out[0],
-			     .in = a->in[0],
-			     .size = dtype_bytes(out_tensor(a, 0)->shape.dtype)};
+	return (struct move){ .out = a->out[0],
+			      .in = a->in[0],
+			      .size = dtype_bytes(out_tensor(a, 0)->shape.dtype) };
 }
 
 /* Identity and Reshape: the same memory order. Identity of another layout is a reorder. */
@@ -64,7 +64,7 @@ enum ooo_status kernel_transpose(const struct kernel_args *a, int64_t from, int6
 {
 	int64_t strides[OOO_MAX_RANK];
 	struct move m = moving(a);
-	struct walk w = {.rank = out_tensor(a, 0)->shape.rank, .nr_operands = 2};
+	struct walk w = { .rank = out_tensor(a, 0)->shape.rank, .nr_operands = 2 };
 
 	tensor_strides(in_tensor(a, 0), strides);
 	tensor_strides(out_tensor(a, 0), w.stride[0]);
@@ -93,7 +93,7 @@ enum ooo_status kernel_slice(const struct kernel_args *a, int64_t from, int64_t 
 	const struct tensor *x = in_tensor(a, 0), *y = out_tensor(a, 0);
 	int64_t strides[OOO_MAX_RANK], base = 0;
 	struct move m = moving(a);
-	struct walk w = {.rank = y->shape.rank, .nr_operands = 2};
+	struct walk w = { .rank = y->shape.rank, .nr_operands = 2 };
 
 	tensor_strides(x, strides);
 	tensor_strides(y, w.stride[0]);
@@ -114,7 +114,7 @@ enum ooo_status kernel_tile(const struct kernel_args *a, int64_t from, int64_t t
 	const struct tensor *x = in_tensor(a, 0), *y = out_tensor(a, 0);
 	int64_t in[OOO_MAX_RANK], out[OOO_MAX_RANK];
 	struct move m = moving(a);
-	struct walk w = {.nr_operands = 2};
+	struct walk w = { .nr_operands = 2 };
 
 	tensor_strides(x, in);
 	tensor_strides(y, out);
@@ -143,19 +143,20 @@ enum ooo_status kernel_blocks(const struct kernel_args *a, int64_t from, int64_t
 	int64_t f[OOO_MAX_RANK], d[OOO_MAX_RANK];
 	int few_at = to_space ? 0 : 1, many_at = !few_at;
 	struct move m = moving(a);
-	struct walk w = {.rank = 6, .nr_operands = 2};
+	struct walk w = { .rank = 6, .nr_operands = 2 };
 
 	tensor_strides(few, f);
 	tensor_strides(many, d);
 	/* n, channel, row, row in block, column, column in block: the order of the small tensor. */
 	memcpy(w.dims,
-	       (int64_t[]){few->shape.dims[0], channels, many->shape.dims[2], b, many->shape.dims[3], b},
+	       (int64_t[]){ few->shape.dims[0], channels, many->shape.dims[2], b,
+			    many->shape.dims[3], b },
 	       6 * sizeof(int64_t));
-	memcpy(w.stride[few_at], (int64_t[]){f[0], f[1], f[2] * b, f[2], f[3] * b, f[3]},
+	memcpy(w.stride[few_at], (int64_t[]){ f[0], f[1], f[2] * b, f[2], f[3] * b, f[3] },
 	       6 * sizeof(int64_t));
 	memcpy(w.stride[many_at],
-	       crd ? (int64_t[]){d[0], d[1] * b * b, d[2], d[1] * b, d[3], d[1]}
-		   : (int64_t[]){d[0], d[1], d[2], d[1] * b * channels, d[3], d[1] * channels},
+	       crd ? (int64_t[]){ d[0], d[1] * b * b, d[2], d[1] * b, d[3], d[1] }
+		   : (int64_t[]){ d[0], d[1], d[2], d[1] * b * channels, d[3], d[1] * channels },
 	       6 * sizeof(int64_t));
 	walk_pack(&w);
 	walk_range(&w, from, to, move_run, &m);
@@ -171,11 +172,12 @@ static void image_strides(const struct tensor *t, int64_t *s)
 	if (t->layout == LAYOUT_BLOCK16) {
 		int64_t block = d[2] * d[3] * 16;
 
-		memcpy(s, (int64_t[]){blocks * block, block, 1, d[3] * 16, 16}, 5 * sizeof(*s));
+		memcpy(s, (int64_t[]){ blocks * block, block, 1, d[3] * 16, 16 }, 5 * sizeof(*s));
 		return;
 	}
 	tensor_strides(t, plain);
-	memcpy(s, (int64_t[]){plain[0], plain[1] * 16, plain[1], plain[2], plain[3]}, 5 * sizeof(*s));
+	memcpy(s, (int64_t[]){ plain[0], plain[1] * 16, plain[1], plain[2], plain[3] },
+	       5 * sizeof(*s));
 }
 
 /* Change of an image's layout: images from..to. The padding of channel blocks is written as zero. */
@@ -194,14 +196,17 @@ enum ooo_status kernel_reorder(const struct kernel_args *a, int64_t from, int64_
 	for (int part = 0; part < 2; part++) {
 		/* All full blocks, then what is left of the last one. */
 		int64_t nr = part ? 1 : d[1] / 16, channels = part ? d[1] % 16 : 16;
-		struct walk w = {.rank = 5, .nr_operands = 2};
+		struct walk w = { .rank = 5, .nr_operands = 2 };
 		struct move p = m;
 
 		if (!nr || !channels)
 			continue;
-		memcpy(w.dims, (int64_t[]){to - from, nr, d[2], d[3], channels}, 5 * sizeof(*w.dims));
-		memcpy(w.stride[0], (int64_t[]){so[0], so[1], so[3], so[4], so[2]}, 5 * sizeof(*so));
-		memcpy(w.stride[1], (int64_t[]){si[0], si[1], si[3], si[4], si[2]}, 5 * sizeof(*si));
+		memcpy(w.dims, (int64_t[]){ to - from, nr, d[2], d[3], channels },
+		       5 * sizeof(*w.dims));
+		memcpy(w.stride[0], (int64_t[]){ so[0], so[1], so[3], so[4], so[2] },
+		       5 * sizeof(*so));
+		memcpy(w.stride[1], (int64_t[]){ si[0], si[1], si[3], si[4], si[2] },
+		       5 * sizeof(*si));
 		p.out += (from * so[0] + (part ? d[1] / 16 * so[1] : 0)) * (int64_t)m.size;
 		p.in += (from * si[0] + (part ? d[1] / 16 * si[1] : 0)) * (int64_t)m.size;
 		walk_pack(&w);
@@ -215,9 +220,9 @@ static void copy_part(const struct tensor *small, const struct tensor *large, in
 		      char *small_data, char *large_data, bool into_large)
 {
 	size_t size = dtype_bytes(large->shape.dtype);
-	struct walk w = {.rank = small->shape.rank, .nr_operands = 2};
+	struct walk w = { .rank = small->shape.rank, .nr_operands = 2 };
 	int64_t strides[OOO_MAX_RANK];
-	struct move m = {.size = size};
+	struct move m = { .size = size };
 
 	tensor_strides(large, strides);
 	large_data += at * strides[axis] * (int64_t)size;
@@ -231,10 +236,11 @@ static void copy_part(const struct tensor *small, const struct tensor *large, in
 		const int64_t *d = small->shape.dims;
 		struct walk t = w;
 
-		memcpy(w.dims, (int64_t[]){d[0], d[2], d[3], d[1]}, 4 * sizeof(*w.dims));
+		memcpy(w.dims, (int64_t[]){ d[0], d[2], d[3], d[1] }, 4 * sizeof(*w.dims));
 		for (int k = 0; k < 2; k++)
 			memcpy(w.stride[k],
-			       (int64_t[]){t.stride[k][0], t.stride[k][2], t.stride[k][3], t.stride[k][1]},
+			       (int64_t[]){ t.stride[k][0], t.stride[k][2], t.stride[k][3],
+					    t.stride[k][1] },
 			       4 * sizeof(*d));
 	}
 	walk_pack(&w);

@@ -18,8 +18,10 @@ static void batch_norm_run(void *ctx, const struct walk *w, const int64_t *offse
 		int64_t k = offset[2] + i * channel;
 		float inv = 1.0f / sqrtf(c->var[k] + c->epsilon);
 
-		c->y[offset[0] + i] = (c->x[offset[1] + i * w->stride[1][w->rank - 1]] - c->mean[k]) * inv *
-					      c->scale[k] + c->shift[k];
+		c->y[offset[0] + i] =
+			(c->x[offset[1] + i * w->stride[1][w->rank - 1]] - c->mean[k]) * inv *
+				c->scale[k] +
+			c->shift[k];
 	}
 }
 
@@ -27,10 +29,15 @@ static void batch_norm_run(void *ctx, const struct walk *w, const int64_t *offse
 enum ooo_status kernel_batch_norm(const struct kernel_args *a, int64_t from, int64_t to)
 {
 	const struct tensor *x = in_tensor(a, 0);
-	struct tensor channel = {.shape = {.dtype = OOO_FP32}, .alias_of = OOO_NONE};
-	const struct tensor *operands[] = {x, &channel};
-	struct bn_ctx c = {.x = a->in[0], .scale = a->in[1], .shift = a->in[2], .mean = a->in[3],
-			   .var = a->in[4], .y = a->out[0], .epsilon = a->step->attr.alpha};
+	struct tensor channel = { .shape = { .dtype = OOO_FP32 }, .alias_of = OOO_NONE };
+	const struct tensor *operands[] = { x, &channel };
+	struct bn_ctx c = { .x = a->in[0],
+			    .scale = a->in[1],
+			    .shift = a->in[2],
+			    .mean = a->in[3],
+			    .var = a->in[4],
+			    .y = a->out[0],
+			    .epsilon = a->step->attr.alpha };
 	struct walk w;
 
 	channel.shape.rank = x->shape.rank > 1 ? x->shape.rank - 1 : 1;
@@ -71,7 +78,8 @@ static void softmax_line(const float *x, float *y, int64_t n, int64_t stride, bo
 enum ooo_status kernel_softmax(const struct kernel_args *a)
 {
 	const struct shape *s = &in_tensor(a, 0)->shape;
-	bool log = a->step->op == OOO_OP_LOG_SOFTMAX, flatten = a->step->attr.flags & OOO_ATTR_FLATTEN;
+	bool log = a->step->op == OOO_OP_LOG_SOFTMAX,
+	     flatten = a->step->attr.flags & OOO_ATTR_FLATTEN;
 	int64_t outer = 1, n = 1, inner = 1;
 
 	for (int i = 0; i < s->rank; i++) {
@@ -86,7 +94,8 @@ enum ooo_status kernel_softmax(const struct kernel_args *a)
 		for (int64_t i = 0; i < inner; i++) {
 			int64_t at = o * n * inner + i;
 
-			softmax_line((const float *)a->in[0] + at, (float *)a->out[0] + at, n, inner, log);
+			softmax_line((const float *)a->in[0] + at, (float *)a->out[0] + at, n,
+				     inner, log);
 		}
 	}
 	return OOO_OK;
@@ -178,7 +187,8 @@ enum ooo_status kernel_lrn(const struct kernel_args *a, int64_t from, int64_t to
 	stride = t->layout == LAYOUT_NHWC ? 1 : plane;
 	for (int64_t e = from; e < to; e++) {
 		int64_t c = e / stride % channels;
-		int64_t low = max64(0, c - (size - 1) / 2), high = min64(channels - 1, c + size / 2);
+		int64_t low = max64(0, c - (size - 1) / 2),
+			high = min64(channels - 1, c + size / 2);
 		double sum = 0;
 
 		for (int64_t k = low; k <= high; k++) {
@@ -186,8 +196,9 @@ enum ooo_status kernel_lrn(const struct kernel_args *a, int64_t from, int64_t to
 
 			sum += v * v;
 		}
-		y[e] = (float)((double)x[e] / pow((double)at->bias + (double)at->alpha / (double)size * sum,
-						  (double)at->beta));
+		y[e] = (float)((double)x[e] /
+			       pow((double)at->bias + (double)at->alpha / (double)size * sum,
+				   (double)at->beta));
 	}
 	return OOO_OK;
 }

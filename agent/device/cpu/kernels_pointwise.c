@@ -61,7 +61,7 @@ static void binary_fp32(void *ctx, const struct walk *w, const int64_t *offset, 
 		RUN(float, float, a - b);
 		break;
 	case OOO_OP_MUL:
-		RUN(float, float, a * b);
+		RUN(float, float, a *b);
 		break;
 	case OOO_OP_DIV:
 		RUN(float, float, a / b);
@@ -110,7 +110,7 @@ static int64_t int_pow(int64_t a, int64_t b)
 		RUN(T, T, (uint64_t)a - (uint64_t)b);                                              \
 		break;                                                                             \
 	case OOO_OP_MUL:                                                                           \
-		RUN(T, T, (uint64_t)a * (uint64_t)b);                                              \
+		RUN(T, T, (uint64_t)a *(uint64_t)b);                                               \
 		break;                                                                             \
 	case OOO_OP_DIV:                                                                           \
 		RUN(T, T, int_div(a, b));                                                          \
@@ -200,12 +200,12 @@ static void compare_byte(void *ctx, const struct walk *w, const int64_t *offset,
 
 static enum ooo_status run_binary(const struct kernel_args *a, int64_t from, int64_t to, walk_fn fn)
 {
-	const struct tensor *operands[] = {in_tensor(a, 0), in_tensor(a, 1)};
-	struct binary_ctx c = {.out = a->out[0],
-			       .x = a->in[0],
-			       .y = a->in[1],
-			       .op = a->step->op,
-			       .dtype = operands[0]->shape.dtype};
+	const struct tensor *operands[] = { in_tensor(a, 0), in_tensor(a, 1) };
+	struct binary_ctx c = { .out = a->out[0],
+				.x = a->in[0],
+				.y = a->in[1],
+				.op = a->step->op,
+				.dtype = operands[0]->shape.dtype };
 	struct walk w;
 
 	walk_output(&w, out_tensor(a, 0), operands, 2);
@@ -247,9 +247,10 @@ static void where_run(void *ctx, const struct walk *w, const int64_t *offset, in
 	int in = w->rank - 1;
 
 	for (int64_t i = 0; i < n; i++) {
-		const void *from = cond[i * s1[in]]
-					   ? (const char *)c->x + (offset[2] + i * s2[in]) * (int64_t)c->bytes
-					   : (const char *)c->y + (offset[3] + i * s3[in]) * (int64_t)c->bytes;
+		const void *from =
+			cond[i * s1[in]]
+				? (const char *)c->x + (offset[2] + i * s2[in]) * (int64_t)c->bytes
+				: (const char *)c->y + (offset[3] + i * s3[in]) * (int64_t)c->bytes;
 
 		memcpy((char *)c->out + (offset[0] + i) * (int64_t)c->bytes, from, c->bytes);
 	}
@@ -257,12 +258,12 @@ static void where_run(void *ctx, const struct walk *w, const int64_t *offset, in
 
 enum ooo_status kernel_where(const struct kernel_args *a, int64_t from, int64_t to)
 {
-	const struct tensor *operands[] = {in_tensor(a, 0), in_tensor(a, 1), in_tensor(a, 2)};
-	struct binary_ctx c = {.out = a->out[0],
-			       .z = a->in[0],
-			       .x = a->in[1],
-			       .y = a->in[2],
-			       .bytes = dtype_bytes(operands[1]->shape.dtype)};
+	const struct tensor *operands[] = { in_tensor(a, 0), in_tensor(a, 1), in_tensor(a, 2) };
+	struct binary_ctx c = { .out = a->out[0],
+				.z = a->in[0],
+				.x = a->in[1],
+				.y = a->in[2],
+				.bytes = dtype_bytes(operands[1]->shape.dtype) };
 	struct walk w;
 
 	walk_output(&w, out_tensor(a, 0), operands, 3);

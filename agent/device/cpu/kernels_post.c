@@ -34,13 +34,13 @@ void kernel_post(const struct kernel_args *a, int64_t from, int64_t to)
 	for (int i = 0; i < a->step->nr_post; i++) {
 		const struct post *post = &a->step->post[i];
 		float *out = a->out[0];
-		struct combine c = {.out = out, .operand = a->post[i]};
+		struct combine c = { .out = out, .operand = a->post[i] };
 		const struct tensor *operand;
 		struct walk w;
 
 		if (post->op != OOO_OP_ADD && post->op != OOO_OP_MUL) {
-			unary_fp32(post->op, post->alpha, post->beta, post->mode, out + from, out + from,
-				   to - from);
+			unary_fp32(post->op, post->alpha, post->beta, post->mode, out + from,
+				   out + from, to - from);
 			continue;
 		}
 		operand = &a->tensors[post->operand];

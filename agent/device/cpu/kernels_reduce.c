@@ -18,7 +18,7 @@ static void split(const struct tensor *x, const struct tensor *y, uint32_t axes,
 {
 	int64_t strides[OOO_MAX_RANK];
 	bool nhwc = x->layout == LAYOUT_NHWC && x->shape.rank == 4;
-	static const int image_order[] = {0, 2, 3, 1};
+	static const int image_order[] = { 0, 2, 3, 1 };
 	/* A kept image stays channels last; without the reduced axes the output is plain. */
 	bool image_out = nhwc && keepdims && y->layout == LAYOUT_NHWC;
 
@@ -138,11 +138,11 @@ enum ooo_status kernel_reduce(const struct kernel_args *a, int64_t from, int64_t
 {
 	const struct ooo_attr *at = &a->step->attr;
 	struct split_axes s;
-	struct reduce_ctx c = {.op = a->step->op,
-			       .dtype = in_tensor(a, 0)->shape.dtype,
-			       .x = a->in[0],
-			       .y = a->out[0],
-			       .next = from};
+	struct reduce_ctx c = { .op = a->step->op,
+				.dtype = in_tensor(a, 0)->shape.dtype,
+				.x = a->in[0],
+				.y = a->out[0],
+				.next = from };
 
 	split(in_tensor(a, 0), out_tensor(a, 0), at->axes, at->flags & OOO_ATTR_KEEPDIMS, &s);
 	c.reduced = &s.reduced;
@@ -202,13 +202,13 @@ enum ooo_status kernel_arg_extreme(const struct kernel_args *a, int64_t from, in
 	const struct tensor *x = in_tensor(a, 0);
 	int64_t strides[OOO_MAX_RANK];
 	struct split_axes s;
-	struct arg_ctx c = {.x = a->in[0],
-			    .y = a->out[0],
-			    .dtype = x->shape.dtype,
-			    .size = x->shape.dims[at->axis],
-			    .next = from,
-			    .min = a->step->op == OOO_OP_ARG_MIN,
-			    .last = at->flags & OOO_ATTR_LAST_INDEX};
+	struct arg_ctx c = { .x = a->in[0],
+			     .y = a->out[0],
+			     .dtype = x->shape.dtype,
+			     .size = x->shape.dims[at->axis],
+			     .next = from,
+			     .min = a->step->op == OOO_OP_ARG_MIN,
+			     .last = at->flags & OOO_ATTR_LAST_INDEX };
 
 	tensor_strides(x, strides);
 	c.stride = strides[at->axis];

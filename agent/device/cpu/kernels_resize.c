@@ -46,7 +46,7 @@ static int64_t nearest(const struct ooo_attr *at, double x, int64_t in)
 /* Coordinates of element e of the output's memory, by logical axis. */
 static void locate(const struct tensor *t, int64_t e, int64_t *index)
 {
-	static const int image_order[] = {0, 2, 3, 1};
+	static const int image_order[] = { 0, 2, 3, 1 };
 	bool nhwc = t->layout == LAYOUT_NHWC && t->shape.rank == 4;
 
 	for (int k = t->shape.rank - 1; k >= 0; k--) {
@@ -89,21 +89,23 @@ enum ooo_status kernel_resize(const struct kernel_args *a, int64_t from, int64_t
 		locate(y, e, index);
 		for (int i = 0; i < rank; i++) {
 			int64_t in = x->shape.dims[i], out = y->shape.dims[i];
-			double at_in = in == out && at->scale[i] == 0 ? (double)index[i]
-								      : original(at, i, index[i], in, out);
+			double at_in = in == out && at->scale[i] == 0
+					       ? (double)index[i]
+					       : original(at, i, index[i], in, out);
 			double low;
 
 			if (at->mode == 0) {
-				pairs[i] = (struct axis_pair){
-					.low = nearest(at, at_in, in) * strides[i]};
+				pairs[i] = (struct axis_pair){ .low = nearest(at, at_in, in) *
+								      strides[i] };
 				continue;
 			}
-			at_in = at_in < 0 ? 0 : (at_in > (double)(in - 1) ? (double)(in - 1) : at_in);
+			at_in = at_in < 0 ? 0
+					  : (at_in > (double)(in - 1) ? (double)(in - 1) : at_in);
 			low = floor(at_in);
-			pairs[i] = (struct axis_pair){
-				.low = (int64_t)low * strides[i],
-				.high = min64((int64_t)low + 1, in - 1) * strides[i],
-				.weight = at_in - low};
+			pairs[i] = (struct axis_pair){ .low = (int64_t)low * strides[i],
+						       .high = min64((int64_t)low + 1, in - 1) *
+							       strides[i],
+						       .weight = at_in - low };
 		}
 		((float *)a->out[0])[e] = (float)interpolate(a->in[0], pairs, 0, rank, 0);
 	}

@@ -43,7 +43,7 @@ static float clipped(const struct rnn *n, float x)
 
 static float dot(const float *a, const float *b, int64_t n)
 {
-	float part[16] = {0}, sum = 0;
+	float part[16] = { 0 }, sum = 0;
 	int64_t i = 0;
 
 	for (; i + 16 <= n; i += 16) {
@@ -58,8 +58,8 @@ static float dot(const float *a, const float *b, int64_t n)
 }
 
 /* out[g] = rows[g] . v + bias[g] */
-static void products(const float *rows, const float *v, const float *bias, int64_t nr, int64_t width,
-		     float *out)
+static void products(const float *rows, const float *v, const float *bias, int64_t nr,
+		     int64_t width, float *out)
 {
 	for (int64_t g = 0; g < nr; g++)
 		out[g] = dot(rows + g * width, v, width) + (bias ? bias[g] : 0);
@@ -101,9 +101,10 @@ static void gru_cell(struct rnn *n, int dir)
 		gated[j] = reset[j] * n->h[j];
 	}
 	for (int64_t j = 0; j < hidden; j++) {
-		float linear = n->flags & OOO_ATTR_LINEAR_BEFORE_RESET
-				       ? reset[j] * n->rh[2 * hidden + j]
-				       : dot(rh_rows + j * hidden, gated, hidden) + (rb ? rb[j] : 0);
+		float linear =
+			n->flags & OOO_ATTR_LINEAR_BEFORE_RESET
+				? reset[j] * n->rh[2 * hidden + j]
+				: dot(rh_rows + j * hidden, gated, hidden) + (rb ? rb[j] : 0);
 		float h = tanhf(clipped(n, n->wx[2 * hidden + j] + linear));
 
 		n->h[j] = (1 - z[j]) * h + z[j] * n->h[j];
@@ -133,9 +134,10 @@ static void run_sequence(struct rnn *n, int dir, int64_t b, bool backwards)
 				memset(y, 0, (size_t)hidden * sizeof(float));
 			continue;
 		}
-		products(n->w + dir * rows * n->input, n->x + (t * n->batch + b) * n->input, wb, rows,
-			 n->input, n->wx);
-		products(n->r + dir * rows * hidden, n->h, wb ? wb + rows : NULL, rows, hidden, n->rh);
+		products(n->w + dir * rows * n->input, n->x + (t * n->batch + b) * n->input, wb,
+			 rows, n->input, n->wx);
+		products(n->r + dir * rows * hidden, n->h, wb ? wb + rows : NULL, rows, hidden,
+			 n->rh);
 		if (n->has_cell)
 			lstm_cell(n, dir);
 		else
@@ -164,13 +166,26 @@ static enum ooo_status run(const struct kernel_args *a, bool lstm)
 	const int64_t *x = in_tensor(a, 0)->shape.dims, *w = in_tensor(a, 1)->shape.dims;
 	int mode = a->step->attr.mode;
 	struct rnn n = {
-		.steps = x[0], .batch = x[1], .input = x[2], .directions = (int)w[0],
-		.hidden = in_tensor(a, 2)->shape.dims[2], .gates = lstm ? 4 : 3, .has_cell = lstm,
-		.x = a->in[0], .w = a->in[1], .r = a->in[2],
-		.bias = operand(a, 3), .lens = operand(a, 4), .h0 = operand(a, 5),
-		.c0 = lstm ? operand(a, 6) : NULL, .peephole = lstm ? operand(a, 7) : NULL,
-		.y = result(a, 0), .y_h = result(a, 1), .y_c = lstm ? result(a, 2) : NULL,
-		.clip = a->step->attr.alpha, .flags = a->step->attr.flags,
+		.steps = x[0],
+		.batch = x[1],
+		.input = x[2],
+		.directions = (int)w[0],
+		.hidden = in_tensor(a, 2)->shape.dims[2],
+		.gates = lstm ? 4 : 3,
+		.has_cell = lstm,
+		.x = a->in[0],
+		.w = a->in[1],
+		.r = a->in[2],
+		.bias = operand(a, 3),
+		.lens = operand(a, 4),
+		.h0 = operand(a, 5),
+		.c0 = lstm ? operand(a, 6) : NULL,
+		.peephole = lstm ? operand(a, 7) : NULL,
+		.y = result(a, 0),
+		.y_h = result(a, 1),
+		.y_c = lstm ? result(a, 2) : NULL,
+		.clip = a->step->attr.alpha,
+		.flags = a->step->attr.flags,
 		.wx = a->scratch,
 	};
 

@@ -44,7 +44,8 @@ static inline float tanh_fast(float x)
 {
 	/* Small arguments lose digits in 1 - 2/(e^2x + 1): there the odd series is exact enough. */
 	float x2 = x * x;
-	float series = x * (1.0f + x2 * (-0.333333333f + x2 * (0.133333333f + x2 * -0.0539682540f)));
+	float series =
+		x * (1.0f + x2 * (-0.333333333f + x2 * (0.133333333f + x2 * -0.0539682540f)));
 	float big = 1.0f - 2.0f / (exp_fast(2.0f * x) + 1.0f);
 
 	return fabsf(x) < 0.15f ? series : big;
@@ -194,7 +195,8 @@ enum ooo_status kernel_unary(const struct kernel_args *a, int64_t from, int64_t 
 		break;
 	case OOO_INT64:
 		for (int64_t i = from; i < to; i++)
-			((int64_t *)a->out[0])[i] = unary_int(op, ((const int64_t *)a->in[0])[i], at);
+			((int64_t *)a->out[0])[i] =
+				unary_int(op, ((const int64_t *)a->in[0])[i], at);
 		break;
 	case OOO_INT32:
 		for (int64_t i = from; i < to; i++)

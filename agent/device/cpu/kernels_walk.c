@@ -120,7 +120,7 @@ void walk_output(struct walk *w, const struct tensor *out, const struct tensor *
 
 void walk_range(const struct walk *w, int64_t from, int64_t to, walk_fn fn, void *ctx)
 {
-	int64_t index[WALK_DIMS], offset[WALK_OPERANDS] = {0}, rest = from;
+	int64_t index[WALK_DIMS], offset[WALK_OPERANDS] = { 0 }, rest = from;
 	int inner = w->rank - 1;
 
 	if (from >= to)

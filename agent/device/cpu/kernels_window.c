@@ -20,13 +20,19 @@ static struct images as_images(const struct tensor *t)
 	bool flat = t->shape.rank == 3;
 
 	tensor_strides(t, s);
-	return (struct images){.n = d[0], .c = d[1], .h = flat ? 1 : d[2], .w = d[flat ? 2 : 3],
-			       .sn = s[0], .sc = s[1], .sh = flat ? 0 : s[2], .sw = s[flat ? 2 : 3]};
+	return (struct images){ .n = d[0],
+				.c = d[1],
+				.h = flat ? 1 : d[2],
+				.w = d[flat ? 2 : 3],
+				.sn = s[0],
+				.sc = s[1],
+				.sh = flat ? 0 : s[2],
+				.sw = s[flat ? 2 : 3] };
 }
 
 /* Element e of the output's memory -> its coordinates. */
-static void locate(const struct tensor *t, const struct images *m, int64_t e, int64_t *n, int64_t *c,
-		   int64_t *h, int64_t *w)
+static void locate(const struct tensor *t, const struct images *m, int64_t e, int64_t *n,
+		   int64_t *c, int64_t *h, int64_t *w)
 {
 	if (t->layout == LAYOUT_NHWC) {
 		*c = e % m->c;
@@ -68,8 +74,8 @@ static float pool_max(const float *x, const struct images *m, const struct windo
 }
 
 /* Cells of the declared padding count if `include`; those that only rounding up adds never do. */
-static float pool_average(const float *x, const struct images *m, const struct window *v, bool include,
-			  const int32_t *pad)
+static float pool_average(const float *x, const struct images *m, const struct window *v,
+			  bool include, const int32_t *pad)
 {
 	int64_t count = 0;
 	double sum = 0;
@@ -100,15 +106,17 @@ enum ooo_status kernel_pool(const struct kernel_args *a, int64_t from, int64_t t
 	int64_t n, c, h, w;
 
 	for (int64_t e = from; e < to; e++) {
-		struct window v = {.kh = x.h, .kw = x.w, .dh = 1, .dw = 1};
+		struct window v = { .kh = x.h, .kw = x.w, .dh = 1, .dw = 1 };
 		const float *in;
 
 		locate(out_tensor(a, 0), &y, e, &n, &c, &h, &w);
 		if (!global)
-			v = (struct window){.h0 = h * at->stride[0] - at->pad[0],
-					    .w0 = w * at->stride[1] - at->pad[1],
-					    .kh = at->kernel[0], .kw = at->kernel[1],
-					    .dh = at->dilation[0], .dw = at->dilation[1]};
+			v = (struct window){ .h0 = h * at->stride[0] - at->pad[0],
+					     .w0 = w * at->stride[1] - at->pad[1],
+					     .kh = at->kernel[0],
+					     .kw = at->kernel[1],
+					     .dh = at->dilation[0],
+					     .dw = at->dilation[1] };
 		in = (const float *)a->in[0] + n * x.sn + c * x.sc;
 		((float *)a->out[0])[e] =
 			max ? pool_max(in, &x, &v)
@@ -141,11 +149,13 @@ enum ooo_status kernel_conv(const struct kernel_args *a, int64_t from, int64_t t
 				if (h < 0 || h >= x.h)
 					continue;
 				for (int64_t j = 0; j < k.w; j++) {
-					int64_t w = ow * at->stride[1] - at->pad[1] + j * at->dilation[1];
+					int64_t w = ow * at->stride[1] - at->pad[1] +
+						    j * at->dilation[1];
 
 					if (w >= 0 && w < x.w)
 						sum += (double)in[c * x.sc + h * x.sh + w * x.sw] *
-						       (double)weights[c * k.sc + i * k.sh + j * k.sw];
+						       (double)weights[c * k.sc + i * k.sh +
+								       j * k.sw];
 				}
 			}
 		}
@@ -155,7 +165,8 @@ enum ooo_status kernel_conv(const struct kernel_args *a, int64_t from, int64_t t
 }
 
 /* The input position whose contribution through kernel cell i lands on output o; -1: none. */
-static int64_t source(int64_t o, int64_t i, int64_t stride, int64_t dilation, int64_t pad, int64_t size)
+static int64_t source(int64_t o, int64_t i, int64_t stride, int64_t dilation, int64_t pad,
+		      int64_t size)
 {
 	int64_t at = o + pad - i * dilation;
 
@@ -185,7 +196,8 @@ enum ooo_status kernel_conv_transpose(const struct kernel_args *a, int64_t from,
 			const float *weights = (const float *)a->in[1] + c * k.sn + oc % k.c * k.sc;
 
 			for (int64_t i = 0; i < k.h; i++) {
-				int64_t h = source(oh, i, at->stride[0], at->dilation[0], at->pad[0], x.h);
+				int64_t h = source(oh, i, at->stride[0], at->dilation[0],
+						   at->pad[0], x.h);
 
 				for (int64_t j = 0; h >= 0 && j < k.w; j++) {
 					int64_t w = source(ow, j, at->stride[1], at->dilation[1],

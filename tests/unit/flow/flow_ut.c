@@ -9,7 +9,7 @@ static const struct turn_config turn = TURN_CONFIG_DEFAULT;
 
 static void completes_each_request_once(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 1000};
+	struct device_config cfg = { .sim_step_ns = 1000 };
 	struct rig rig;
 	struct fake_tenant *f;
 	struct fake_program *p;
@@ -41,7 +41,7 @@ static void completes_each_request_once(void **state)
 
 static void tenants_share_bundles(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 1000};
+	struct device_config cfg = { .sim_step_ns = 1000 };
 	struct rig rig;
 	struct fake_tenant *f[4];
 	struct fake_program *p[4];
@@ -75,7 +75,7 @@ static void same_weights_stand_together(void **state)
 	struct bundle *b;
 
 	(void)state;
-	rig_open(&rig, (struct device_config){0}, turn);
+	rig_open(&rig, (struct device_config){ 0 }, turn);
 	for (uint32_t i = 0; i < 2; i++) {
 		f[i] = tenant_make(&rig, i, 8);
 		p[i] = program_make(&rig, f[i], 0, 1, 4, chain);
@@ -115,7 +115,7 @@ static void branches_of_one_request_share_a_bundle(void **state)
 	struct fake_program *p;
 
 	(void)state;
-	rig_open(&rig, (struct device_config){0}, turn);
+	rig_open(&rig, (struct device_config){ 0 }, turn);
 	f = tenant_make(&rig, 1, 8);
 	p = program_make(&rig, f, 0, 4, 1, diamond);
 	push(f, 0, 7, 0);
@@ -130,8 +130,8 @@ static void branches_of_one_request_share_a_bundle(void **state)
 
 static void earliest_deadline_goes_first(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 1000000};
-	struct turn_config narrow = {.max_width = 1, .runahead_us = 0, .bundle_us = 1};
+	struct device_config cfg = { .sim_step_ns = 1000000 };
+	struct turn_config narrow = { .max_width = 1, .runahead_us = 0, .bundle_us = 1 };
 	struct rig rig;
 	struct fake_tenant *f;
 	struct fake_program *p;
@@ -156,8 +156,8 @@ static void earliest_deadline_goes_first(void **state)
 
 static void service_follows_weights(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 100000};
-	struct turn_config narrow = {.max_width = 1, .runahead_us = 0, .bundle_us = 1};
+	struct device_config cfg = { .sim_step_ns = 100000 };
+	struct turn_config narrow = { .max_width = 1, .runahead_us = 0, .bundle_us = 1 };
 	struct rig rig;
 	struct fake_tenant *f[3];
 	struct fake_program *p[3];
@@ -200,23 +200,23 @@ static void refusals_name_what_is_wrong(void **state)
 	struct fake_program *p;
 
 	(void)state;
-	rig_open(&rig, (struct device_config){0}, turn);
+	rig_open(&rig, (struct device_config){ 0 }, turn);
 	f = tenant_make(&rig, 1, 8);
 	p = program_make(&rig, f, 0, 1, 1, chain);
 	push(f, 1, 10, 0);
 	push(f, 0xffffffff, 11, 0);
-	push_sqe(f, (struct ooo_sqe){.op = OOO_SQE_SUBMIT, .binding = 1, .cookie = 12});
-	push_sqe(f, (struct ooo_sqe){.op = OOO_SQE_SUBMIT, .binding = ~0u, .cookie = 13});
+	push_sqe(f, (struct ooo_sqe){ .op = OOO_SQE_SUBMIT, .binding = 1, .cookie = 12 });
+	push_sqe(f, (struct ooo_sqe){ .op = OOO_SQE_SUBMIT, .binding = ~0u, .cookie = 13 });
 	push(f, 0, 14, 1);
-	push_sqe(f, (struct ooo_sqe){.op = 99, .cookie = 15});
-	push_sqe(f, (struct ooo_sqe){.op = OOO_SQE_SUBMIT, .resv1 = 1, .cookie = 16});
+	push_sqe(f, (struct ooo_sqe){ .op = 99, .cookie = 15 });
+	push_sqe(f, (struct ooo_sqe){ .op = OOO_SQE_SUBMIT, .resv1 = 1, .cookie = 16 });
 	push(f, 0, 17, 0);
 	rig_run(&rig);
 	assert_int_equal(reapable(f), 8);
 	while (reapable(f)) {
-		static const uint32_t want[] = {OOO_NO_PROGRAM, OOO_NO_PROGRAM, OOO_NO_BINDING,
-						OOO_NO_BINDING, OOO_REFUSED,	OOO_BAD_SLOT,
-						OOO_BAD_SLOT,	OOO_OK};
+		static const uint32_t want[] = { OOO_NO_PROGRAM, OOO_NO_PROGRAM, OOO_NO_BINDING,
+						 OOO_NO_BINDING, OOO_REFUSED,    OOO_BAD_SLOT,
+						 OOO_BAD_SLOT,   OOO_OK };
 		struct ooo_cqe cqe = reap(f);
 
 		assert_int_equal(cqe.status, want[cqe.cookie - 10]);
@@ -228,7 +228,7 @@ static void refusals_name_what_is_wrong(void **state)
 
 static void lying_index_drops_that_tenant_alone(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 1000};
+	struct device_config cfg = { .sim_step_ns = 1000 };
 	struct rig rig;
 	struct fake_tenant *bad, *good;
 	struct fake_program *p[2];
@@ -262,7 +262,7 @@ static void unread_completions_stall_only_their_tenant(void **state)
 	struct fake_program *p[2];
 
 	(void)state;
-	rig_open(&rig, (struct device_config){0}, turn);
+	rig_open(&rig, (struct device_config){ 0 }, turn);
 	slow = tenant_make(&rig, 1, 8);
 	good = tenant_make(&rig, 2, 8);
 	p[0] = program_make(&rig, slow, 0, 1, 2, chain);
@@ -287,7 +287,7 @@ static void unread_completions_stall_only_their_tenant(void **state)
 
 static void cancel_answers_and_stops(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 1000};
+	struct device_config cfg = { .sim_step_ns = 1000 };
 	struct rig rig;
 	struct fake_tenant *f;
 	struct fake_program *p;
@@ -300,8 +300,8 @@ static void cancel_answers_and_stops(void **state)
 	for (uint64_t i = 0; i < 4; i++)
 		push(f, 0, i, 0);
 	dispatcher_turn(rig.d); /* one has the slot, three wait for it */
-	push_sqe(f, (struct ooo_sqe){.op = OOO_SQE_CANCEL, .cookie = 2});
-	push_sqe(f, (struct ooo_sqe){.op = OOO_SQE_CANCEL, .cookie = 77});
+	push_sqe(f, (struct ooo_sqe){ .op = OOO_SQE_CANCEL, .cookie = 2 });
+	push_sqe(f, (struct ooo_sqe){ .op = OOO_SQE_CANCEL, .cookie = 77 });
 	rig_run(&rig);
 	assert_int_equal(reapable(f), 6);
 	while (reapable(f)) {
@@ -328,7 +328,7 @@ static void cancel_answers_and_stops(void **state)
 
 static void tenant_leaves_with_work_in_flight(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 1000};
+	struct device_config cfg = { .sim_step_ns = 1000 };
 	struct rig rig;
 	struct fake_tenant *gone, *stays;
 	struct fake_program *p[2];
@@ -360,8 +360,9 @@ static void tenant_leaves_with_work_in_flight(void **state)
 
 static void device_failure_is_retryable(void **state)
 {
-	struct device_config cfg = {
-		.sim_step_ns = 1000, .sim_fail_every = 4, .sim_fail_scope = SCOPE_CONTEXT};
+	struct device_config cfg = { .sim_step_ns = 1000,
+				     .sim_fail_every = 4,
+				     .sim_fail_scope = SCOPE_CONTEXT };
 	struct rig rig;
 	struct fake_tenant *f;
 	struct fake_program *p;
@@ -390,8 +391,9 @@ static void device_failure_is_retryable(void **state)
 
 static void bad_index_fails_one_request(void **state)
 {
-	struct device_config cfg = {
-		.sim_step_ns = 1000, .sim_fail_every = 5, .sim_fail_scope = SCOPE_REQUEST};
+	struct device_config cfg = { .sim_step_ns = 1000,
+				     .sim_fail_every = 5,
+				     .sim_fail_scope = SCOPE_REQUEST };
 	struct rig rig;
 	struct fake_tenant *f;
 	struct fake_program *p;
@@ -415,11 +417,11 @@ static void bad_index_fails_one_request(void **state)
 
 static void drain_finishes_what_was_taken(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 1000};
+	struct device_config cfg = { .sim_step_ns = 1000 };
 	struct rig rig;
 	struct fake_tenant *f;
 	struct fake_program *p;
-	struct mail drain = {.type = MAIL_DRAIN};
+	struct mail drain = { .type = MAIL_DRAIN };
 
 	(void)state;
 	rig_open(&rig, cfg, turn);
@@ -447,11 +449,11 @@ static void drain_finishes_what_was_taken(void **state)
 
 static void busy_programs_cannot_be_removed(void **state)
 {
-	struct device_config cfg = {.sim_step_ns = 1000};
+	struct device_config cfg = { .sim_step_ns = 1000 };
 	struct rig rig;
 	struct fake_tenant *f;
 	struct fake_program *p;
-	struct mail del = {.type = MAIL_PROGRAM_DEL}, unbind = {.type = MAIL_BIND_DEL};
+	struct mail del = { .type = MAIL_PROGRAM_DEL }, unbind = { .type = MAIL_BIND_DEL };
 
 	(void)state;
 	rig_open(&rig, cfg, turn);
@@ -494,9 +496,9 @@ static void random_histories_complete_exactly_once(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 300; seed++) {
-		struct device_config cfg = {.sim_step_ns = 500, .sim_item_ns = 10};
+		struct device_config cfg = { .sim_step_ns = 500, .sim_item_ns = 10 };
 		uint64_t s = seed * 0x9e3779b97f4a7c15ull;
-		uint32_t sent[4] = {0}, got[4] = {0}, cancels[4] = {0}, replies[4] = {0};
+		uint32_t sent[4] = { 0 }, got[4] = { 0 }, cancels[4] = { 0 }, replies[4] = { 0 };
 		struct fake_tenant *f[4];
 		struct fake_program *p[4];
 		struct rig rig;
@@ -521,13 +523,14 @@ static void random_histories_complete_exactly_once(void **state)
 			case 1:
 				if (room)
 					push(f[i], 0, sent[i]++,
-					     next_random(&s) % 2 ? now + next_random(&s) % 9000 : 0);
+					     next_random(&s) % 2 ? now + next_random(&s) % 9000
+								 : 0);
 				break;
 			case 2:
 				if (room) {
-					push_sqe(f[i], (struct ooo_sqe){
-							       .op = OOO_SQE_CANCEL,
-							       .cookie = next_random(&s) % 64});
+					push_sqe(f[i], (struct ooo_sqe){ .op = OOO_SQE_CANCEL,
+									 .cookie = next_random(&s) %
+										   64 });
 					cancels[i]++;
 				}
 				break;

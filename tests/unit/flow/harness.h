@@ -104,7 +104,8 @@ static inline struct fake_tenant *tenant_make(struct rig *rig, uint32_t id, uint
 		t->requests[i].next = t->free_requests;
 		t->free_requests = &t->requests[i];
 	}
-	assert_int_equal(rig_mail(rig, (struct mail){.type = MAIL_TENANT_ADD, .tenant = t}).result, 0);
+	assert_int_equal(
+		rig_mail(rig, (struct mail){ .type = MAIL_TENANT_ADD, .tenant = t }).result, 0);
 	return f;
 }
 
@@ -119,7 +120,7 @@ static inline void tenant_free_memory(struct fake_tenant *f)
 
 static inline void tenant_remove(struct rig *rig, struct fake_tenant *f)
 {
-	struct mail mail = {.type = MAIL_TENANT_DEL, .tenant = &f->t};
+	struct mail mail = { .type = MAIL_TENANT_DEL, .tenant = &f->t };
 
 	rig_mail(rig, mail);
 	assert_int_equal(f->t.inflight, 0);
@@ -166,11 +167,11 @@ static inline struct fake_program *program_make(struct rig *rig, struct fake_ten
 		inst->slots[s].deps_left = calloc(n ? n : 1, sizeof(uint16_t));
 		inst->slots[s].ready = calloc(n ? n : 1, sizeof(uint32_t));
 	}
-	rig_mail(rig, (struct mail){.type = MAIL_PROGRAM_ADD, .inst = inst});
-	rig_mail(rig, (struct mail){.type = MAIL_BIND_ADD,
-				    .inst = inst,
-				    .binding = (struct device_binding *)fp,
-				    .index = 0});
+	rig_mail(rig, (struct mail){ .type = MAIL_PROGRAM_ADD, .inst = inst });
+	rig_mail(rig, (struct mail){ .type = MAIL_BIND_ADD,
+				     .inst = inst,
+				     .binding = (struct device_binding *)fp,
+				     .index = 0 });
 	return fp;
 }
 
@@ -202,10 +203,10 @@ static inline void push_sqe(struct fake_tenant *f, struct ooo_sqe sqe)
 
 static inline void push(struct fake_tenant *f, uint32_t program, uint64_t cookie, uint64_t deadline)
 {
-	push_sqe(f, (struct ooo_sqe){.op = OOO_SQE_SUBMIT,
-				     .program = program,
-				     .cookie = cookie,
-				     .deadline_ns = deadline});
+	push_sqe(f, (struct ooo_sqe){ .op = OOO_SQE_SUBMIT,
+				      .program = program,
+				      .cookie = cookie,
+				      .deadline_ns = deadline });
 }
 
 /* The next completion; fails the test if there is none. */

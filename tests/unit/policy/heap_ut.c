@@ -23,8 +23,8 @@ static uint64_t next_random(uint64_t *s)
 static void behaves_like_a_sorted_list(void **state)
 {
 	static struct heap_node nodes[N];
-	bool in[N] = {0};
-	struct heap h = {0};
+	bool in[N] = { 0 };
+	struct heap h = { 0 };
 	uint64_t s = 42;
 
 	(void)state;
