@@ -243,8 +243,11 @@ static void signals_ready(struct source *s, uint32_t events)
 
 	while (read(door->config.signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		log_info("signal %s", sigabbrev_np((int)info.ssi_signo));
-		if (door->drain_by_ns)
+		if (door->drain_by_ns) {
+			log_warn("the second signal: exit at once, %u tenants are connected",
+				 door->tenants.nr);
 			door->result = -EINTR;
+		}
 		start_drain(door);
 	}
 }
