@@ -104,6 +104,8 @@ static int fill_registry(struct agent *a)
 
 	if (err)
 		return failed("registry", err);
+	if (!a->ops)
+		return failed("device", -ENODEV);
 	if (getrandom(&r->agent_id, sizeof(r->agent_id), 0) != sizeof(r->agent_id))
 		return failed("getrandom", -EIO);
 	r->pid = getpid();

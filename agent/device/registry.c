@@ -16,7 +16,7 @@ static int open_named(const struct device_config *config, const struct device_op
 	for (int i = 0; device_table[i]; i++) {
 		int err;
 
-		if (strcmp(device_table[i]->name, config->name))
+		if (strcmp(device_table[i]->name, config->name) != 0)
 			continue;
 		err = device_table[i]->open(config, dev, why, why_bytes);
 		if (err)

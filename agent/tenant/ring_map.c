@@ -68,6 +68,8 @@ int ring_map_create(struct ring_map *m, uint32_t sq_entries, uint32_t cq_entries
 	err = map_shared("ooo-ring", bytes, MAP_POPULATE, &map, fd);
 	if (err)
 		return err;
+	if (!map)
+		return -EINVAL; /* a ring has a header at least */
 	m->ring = map;
 	m->sqes = (struct ooo_sqe *)((char *)map + sq_off);
 	m->cqes = (struct ooo_cqe *)((char *)map + cq_off);

@@ -96,7 +96,7 @@ static int from_file(const struct run_options *o, int tenant, struct arrivals *a
 	uint64_t first;
 	int err = read_times(o->arrivals, &times, &a->nr, why, why_bytes);
 
-	if (err)
+	if (err || !times)
 		goto out;
 	span = times[a->nr - 1] - times[0];
 	if (span <= 0) {

@@ -81,7 +81,7 @@ enum ooo_status kernel_resize(const struct kernel_args *a, int64_t from, int64_t
 	const struct tensor *x = in_tensor(a, 0), *y = out_tensor(a, 0);
 	const struct ooo_attr *at = &a->step->attr;
 	int64_t strides[OOO_MAX_RANK], index[OOO_MAX_RANK];
-	struct axis_pair pairs[OOO_MAX_RANK];
+	struct axis_pair pairs[OOO_MAX_RANK] = { { 0 } };
 	int rank = y->shape.rank;
 
 	tensor_strides(x, strides);

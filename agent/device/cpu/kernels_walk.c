@@ -92,7 +92,7 @@ void walk_output(struct walk *w, const struct tensor *out, const struct tensor *
 		 int nr_operands)
 {
 	int rank = out->shape.rank;
-	int64_t strides[OOO_MAX_RANK];
+	int64_t strides[OOO_MAX_RANK] = { 0 };
 
 	memset(w, 0, sizeof(*w));
 	w->rank = rank;
