@@ -33,7 +33,8 @@ static void describe_cpu(char *out, size_t bytes, unsigned threads)
 		char *colon = strchr(line, ':');
 
 		if (colon && !strncmp(line, "model name", 10)) {
-			snprintf(model, sizeof(model), "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+			snprintf(model, sizeof(model), "%.*s", (int)strcspn(colon + 2, "\n"),
+				 colon + 2);
 			break;
 		}
 	}
@@ -117,8 +118,8 @@ static int cpu_open(const struct device_config *config, struct device **out, cha
 		return -ENOMEM;
 	}
 	if (threads > CPU_MAX_THREADS) {
-		snprintf(why, why_bytes, "cpu: %u threads asked for, at most %d are possible", threads,
-			 CPU_MAX_THREADS);
+		snprintf(why, why_bytes, "cpu: %u threads asked for, at most %d are possible",
+			 threads, CPU_MAX_THREADS);
 		free(dev);
 		return -EINVAL;
 	}
@@ -126,7 +127,8 @@ static int cpu_open(const struct device_config *config, struct device **out, cha
 	dev->memory_bytes = config->memory_bytes ? config->memory_bytes : WORKSPACE_BUDGET;
 	err = start(dev);
 	if (err) {
-		snprintf(why, why_bytes, "cpu: cannot start %u threads: %s", threads, strerror(-err));
+		snprintf(why, why_bytes, "cpu: cannot start %u threads: %s", threads,
+			 strerror(-err));
 		cpu_close(dev);
 		return err;
 	}
@@ -146,6 +148,7 @@ static void cpu_unload(struct device *dev, struct device_program *dp)
 		onednn_unload(dp->steps[i].prim);
 	if (dp->workspace)
 		munmap(dp->workspace, dp->workspace_bytes);
+	arena_free(dp->weights);
 	free(dp->steps);
 	free(dp);
 }
@@ -161,7 +164,8 @@ static int load_kernel(const struct program *program, const struct step *step, s
 		return -EOPNOTSUPP;
 	}
 	if (kernel_scratch_bytes(step, program->tensors) > CPU_SCRATCH_BYTES) {
-		snprintf(why, why_bytes, "program \"%s\": step \"%s\": needs more than %llu MiB of scratch memory",
+		snprintf(why, why_bytes,
+			 "program \"%s\": step \"%s\": needs more than %llu MiB of scratch memory",
 			 program->name, step->name, CPU_SCRATCH_BYTES >> 20);
 		return -EOPNOTSUPP;
 	}
@@ -182,7 +186,7 @@ static int load_step(struct device *dev, struct device_program *dp, uint32_t i, 
 			 program->name, step->name, CPU_MAX_OPERANDS);
 		return -EOPNOTSUPP;
 	}
-	err = onednn_load(dev->onednn, program, step, dev->caps.threads, &cs->prim);
+	err = onednn_load(dev->onednn, program, step, dev->caps.threads, dp->weights, &cs->prim);
 	if (err == -EOPNOTSUPP)
 		return load_kernel(program, step, cs, why, why_bytes);
 	if (err) {
@@ -229,7 +233,8 @@ static int cpu_load(struct device *dev, const struct program *program, unsigned 
 		goto no_memory;
 	dp->program = program;
 	dp->steps = calloc(program->nr_steps ? program->nr_steps : 1, sizeof(*dp->steps));
-	if (!dp->steps || make_slots(dev, dp, max_slots))
+	dp->weights = arena_new(program->weight_bytes + program->weight_bytes / 8);
+	if (!dp->steps || !dp->weights || make_slots(dev, dp, max_slots))
 		goto no_memory;
 	for (uint32_t i = 0; i < program->nr_steps; i++) {
 		err = load_step(dev, dp, i, why, why_bytes);

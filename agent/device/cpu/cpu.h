@@ -16,9 +16,10 @@
 #define CPU_MAX_THREADS   256
 #define CPU_MAX_CHUNKS    POOL_MAX_CHUNKS
 #define CPU_LANE_DEPTH    8
-#define CPU_MAX_OPERANDS  288 /* inputs, outputs and post-operations of one step */
+#define CPU_MAX_OPERANDS  288          /* inputs, outputs and post-operations of one step */
 #define CPU_SCRATCH_BYTES (1ull << 30) /* address space of each worker; touched as needed */
 
+struct arena;
 struct onednn;      /* engine and per-worker streams */
 struct onednn_step; /* a step's primitives, see onednn.h */
 
@@ -33,6 +34,7 @@ struct device_program {
 	unsigned nr_slots;
 	char *workspace; /* nr_slots slots */
 	size_t slot_bytes, workspace_bytes;
+	struct arena *weights;
 	size_t packed_bytes; /* weights in the primitives' own layouts */
 };
 
@@ -45,7 +47,7 @@ struct device {
 	struct onednn *onednn;
 	struct pool *pool;
 	void *scratch[CPU_MAX_THREADS]; /* of each worker */
-	uint64_t memory_bytes; /* workspace budget of one program */
+	uint64_t memory_bytes;          /* workspace budget of one program */
 };
 
 /* exec.c: the pool's callbacks. */

@@ -78,6 +78,15 @@ static inline int pd_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t alg, float alp
 #endif
 }
 
+static inline int pd_sum(dnnl_post_ops_t ops)
+{
+#if DNNL_V3
+	return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
+#else
+	return dnnl_post_ops_append_sum(ops, 1.0f);
+#endif
+}
+
 static inline int memory_md(dnnl_memory_t mem, md_arg *md)
 {
 	return dnnl_memory_get_memory_desc(mem, md);

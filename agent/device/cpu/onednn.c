@@ -81,7 +81,7 @@ int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md,
 	*a = (struct chunk_arg){
 		.arg = arg, .source = (uint8_t)source, .index = (uint8_t)index, .offset = offset
 	};
-	a->mem = calloc(b->o->workers, sizeof(*a->mem));
+	a->mem = calloc(b->o->workers, sizeof(dnnl_memory_t));
 	if (!a->mem)
 		return -ENOMEM;
 	c->nr_args++;
@@ -152,6 +152,7 @@ static int pack(struct prim_build *b, md_arg have, const void *data, float scale
 		struct packed *p)
 {
 	float *scaled = NULL;
+	void *to;
 	int err = 0;
 
 	/* A view into a larger matrix is not contiguous; only dense data is ever scaled. */
@@ -159,10 +160,11 @@ static int pack(struct prim_build *b, md_arg have, const void *data, float scale
 		err = scaled_copy(have, data, scale, &scaled);
 	if (err)
 		return err;
-	err = dnnl_memory_create(&p->mem, want, b->o->engine, DNNL_MEMORY_ALLOCATE);
+	p->bytes = dnnl_memory_desc_get_size(want);
+	to = arena_take(b->arena, p->bytes);
+	err = to ? (int)dnnl_memory_create(&p->mem, want, b->o->engine, to) : -ENOMEM;
 	if (!err) {
 		err = reorder(b, have, scaled ? scaled : data, want, p->mem);
-		p->bytes = dnnl_memory_desc_get_size(want);
 		if (err)
 			dnnl_memory_destroy(p->mem);
 	}
@@ -200,7 +202,7 @@ int build_packed(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg w
 		s->nr_packed++;
 	}
 	*a = (struct chunk_arg){ .arg = arg, .source = ARG_FIXED };
-	a->mem = malloc(sizeof(*a->mem));
+	a->mem = malloc(sizeof(dnnl_memory_t));
 	if (!a->mem)
 		return -ENOMEM;
 	a->mem[0] = s->packed[i].mem;
@@ -300,7 +302,7 @@ static int build(struct prim_build *b)
 }
 
 int onednn_load(struct onednn *o, const struct program *program, const struct step *step,
-		unsigned threads, struct onednn_step **out)
+		unsigned threads, struct arena *arena, struct onednn_step **out)
 {
 	struct prim_build b = {
 		.o = o,
@@ -308,6 +310,7 @@ int onednn_load(struct onednn *o, const struct program *program, const struct st
 		.step = step,
 		.tensors = program->tensors,
 		.threads = threads,
+		.arena = arena,
 	};
 	int err;
 

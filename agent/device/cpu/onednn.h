@@ -7,6 +7,7 @@
 #ifndef OOO_AGENT_ONEDNN_H
 #define OOO_AGENT_ONEDNN_H
 
+#include "agent/device/cpu/arena.h"
 #include "agent/device/cpu/cpu.h"
 #include "agent/device/cpu/dnnl_compat.h"
 
@@ -78,6 +79,7 @@ struct prim_build {
 	const struct step *step;
 	const struct tensor *tensors;
 	unsigned threads;
+	struct arena *arena; /* for packed weights */
 	struct onednn_step *out;
 };
 
@@ -87,11 +89,11 @@ void onednn_close(struct onednn *o);
 void onednn_single_thread(void);
 
 /*
- * Make the step's primitives. 0; -EOPNOTSUPP: oneDNN has nothing for it, a plain kernel must do;
- * -ENOMEM.
+ * Make the step's primitives, with weights in the arena. 0; -EOPNOTSUPP: oneDNN has nothing for it,
+ * a plain kernel must do; -ENOMEM.
  */
 int onednn_load(struct onednn *o, const struct program *program, const struct step *step,
-		unsigned threads, struct onednn_step **out);
+		unsigned threads, struct arena *arena, struct onednn_step **out);
 void onednn_unload(struct onednn_step *s);
 size_t onednn_packed_bytes(const struct onednn_step *s);
 
@@ -121,6 +123,7 @@ struct post_view {
 	dnnl_dim_t from[OOO_MAX_RANK], dims[OOO_MAX_RANK], strides[OOO_MAX_RANK];
 	int channel;      /* which of these it is */
 	int channel_axis; /* which axis of the output tensor */
+	bool accumulate; /* the caller can put a tensor that is added first into the output before */
 };
 
 /* The step's post-operations as oneDNN has them. */
@@ -130,6 +133,7 @@ struct post_plan {
 	bool full[STEP_MAX_POST];     /* operand has the output's shape: moves with the chunk */
 	size_t offset[STEP_MAX_POST]; /* bytes into one that has not */
 	md_t md[STEP_MAX_POST];
+	bool accumulates; /* the first one is such an addition and has no argument */
 };
 
 #define POST_PLAN_INIT                                                                             \

@@ -252,6 +252,8 @@ static int add_output(struct prim_build *b, const struct conv *c, const struct p
 	}
 	at = take_scratch(scratch, elems);
 	add_copy(c, q, chunk, ARG_OUT, 0, at);
+	if (plan->accumulates)
+		add_copy(c, q, chunk, ARG_POST, 0, at);
 	err = build_arg(b, chunk, DNNL_ARG_DST, MD(m->dst), ARG_SCRATCH, 0, at);
 	for (int i = 0; i < b->step->nr_post && !err; i++) {
 		if (plan->arg_index[i] < 0)
@@ -292,6 +294,7 @@ static void post_view(const struct conv *c, const struct part *q, struct post_vi
 		.strides = { q->channels * pixels, pixels, c->ow, 1 },
 		.channel = 1,
 		.channel_axis = 1,
+		.accumulate = through_scratch(c, q), /* it is copied in any case */
 	};
 	if (c->nhwc) {
 		v->strides[1] = 1;
@@ -422,7 +425,7 @@ int onednn_conv(struct prim_build *b)
 	if (err)
 		return err;
 	most_of_image = 1 + 2.0 * (double)(c.oc * c.oh * c.ow) * (double)(c.kh * c.kw) *
-				    (double)(c.ic / c.groups) / CHUNK_FLOPS;
+				    (double)c.ic / (double)c.groups / CHUNK_FLOPS;
 	if (c.n == 1 && c.groups == 1 && (!c.nhwc || c.transposed || heavy_weights(&c)))
 		return add_channels(b, &c,
 				    least(most_of_image, threads,

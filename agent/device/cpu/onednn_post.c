@@ -105,6 +105,12 @@ static int append_binary(struct prim_build *b, dnnl_post_ops_t ops, struct post_
 	if (t->shape.dtype != OOO_FP32)
 		return -EOPNOTSUPP;
 	plan->full[i] = shape_equal(&t->shape, &y->shape);
+	if (v->accumulate && i == 0 && post->op == OOO_OP_ADD && plan->full[i] &&
+	    t->layout == y->layout) {
+		plan->accumulates = true;
+		plan->nr++;
+		return pd_sum(ops);
+	}
 	if (!plan->full[i])
 		err = narrow_operand(v, &t->shape, &y->shape, &plan->md[i], &plan->offset[i]);
 	else if (t->layout != y->layout)

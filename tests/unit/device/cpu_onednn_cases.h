@@ -149,6 +149,12 @@ static const struct rig_case cases[] = {
 	  .post = { POST(GELU) } },
 	{ "matmul row", OOO_OP_MATMUL, { SHAPE(1, 2048), SHAPE(1000, 2048), SHAPE(1000) }, .flags
 	  = OOO_ATTR_TRANS_B },
+	{ "matmul row small", OOO_OP_MATMUL, { SHAPE(1, 1, 70), SHAPE(70, 33), SHAPE(33) },
+	  .alpha = 0.5f, .post = { POST_T(ADD, 1, 1, 33), POST(TANH) } },
+	{ "matmul row posts", OOO_OP_MATMUL, { SHAPE(1, 1280), SHAPE(1280, 1000), SHAPE(1000) },
+	  .beta = 3, .post = { POST_T(MUL, 1000), POST_T(ADD, 1) } },
+	{ "matmul column", OOO_OP_MATMUL, { SHAPE(300, 1), SHAPE(300, 500) },
+	  .flags = OOO_ATTR_TRANS_A },
 	{ "matmul trans_b", OOO_OP_MATMUL, { SHAPE(65, 300), SHAPE(257, 300), SHAPE(1, 257) },
 	  .flags = OOO_ATTR_TRANS_B, .post = { POST_T(ADD, 65, 257) } },
 	{ "matmul trans_a", OOO_OP_MATMUL, { SHAPE(70, 33), SHAPE(70, 50) }, .flags =
