@@ -31,9 +31,10 @@ TEST_ARCHIVES := $(AGENT_LIB) $(CTL_LIB) $(RUN_LIB) $(ONNX_LIB) $(CLIENT_LIB) $(
 TEST_LIBS     := $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) $(PROTOBUF_C_LIBS) -lz -ldl -lm
 CTL_FIRST     := $(CTL_LIB) $(RUN_LIB) $(filter-out $(CTL_LIB) $(RUN_LIB),$(TEST_ARCHIVES))
 
-# It borrows the flow tests' rig, whose checks are cmocka's.
+# It makes allocations fail.
 LDFLAGS-tests/unit/program/memory_ut.c := \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+# It borrows the flow tests' rig, whose checks are cmocka's.
 LDFLAGS-tests/fuzz/ring_slot_fuzz.c := -Wl,--no-as-needed -lcmocka -Wl,--as-needed
 
 # $(call test_program,SOURCE,ARCHIVES,LIBS)

@@ -52,6 +52,8 @@ static int compile(const void *data, uint64_t bytes, void *map, const struct com
 	if (!p) {
 		if (map)
 			munmap(map, bytes);
+		if (why && why_bytes)
+			snprintf(why, why_bytes, "program: the agent is out of memory");
 		return -ENOMEM;
 	}
 	p->map = map;
