@@ -115,7 +115,9 @@ bool policy_empty(const struct policy *p)
 
 void policy_charge(struct policy *p, struct tenant *t, int64_t ns)
 {
-	int64_t vns = ns * TENANT_WEIGHT_DEFAULT / (int64_t)t->weight;
+	/* The operator may change it at any time, from another thread. */
+	uint32_t weight = __atomic_load_n(&t->weight, __ATOMIC_RELAXED);
+	int64_t vns = ns * TENANT_WEIGHT_DEFAULT / (int64_t)weight;
 
 	if (vns < 0 && t->vtime < (uint64_t)-vns)
 		t->vtime = 0;

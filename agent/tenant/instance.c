@@ -34,8 +34,9 @@ static int fill_state(struct program_inst *inst, char *why, size_t why_bytes)
 	for (uint32_t i = 0; i < p->nr_steps; i++) {
 		if (p->steps[i].nr_deps > UINT16_MAX) {
 			snprintf(why, why_bytes,
-				 "program \"%s\": step \"%s\" waits for %u others, more than %d",
-				 p->name, p->steps[i].name, p->steps[i].nr_deps, UINT16_MAX);
+				 "program \"%s\": step \"%s\" waits for %u others, more than %u",
+				 p->name, p->steps[i].name, p->steps[i].nr_deps,
+				 (unsigned)UINT16_MAX);
 			return -E2BIG;
 		}
 		inst->deps_init[i] = (uint16_t)p->steps[i].nr_deps;
