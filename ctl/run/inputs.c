@@ -31,7 +31,7 @@ int read_tensor(const char *path, const char *name, int index, struct ooo_onnx_t
 		return -EINVAL;
 	}
 	if (err)
-		snprintf(why, why_bytes, "%s: %s", path, ooo_onnx_error());
+		snprintf(why, why_bytes, "%s", ooo_onnx_error());
 	return err;
 }
 

@@ -141,7 +141,7 @@ static int save_one(const char *path, const struct ooo_onnx_tensor *t, char *why
 	int err = pb ? ooo_onnx_write_pb(path, t) : ooo_onnx_write_npy(path, t);
 
 	if (err)
-		snprintf(why, why_bytes, "%s: %s", path, ooo_onnx_error());
+		snprintf(why, why_bytes, "%s", ooo_onnx_error());
 	return err;
 }
 
