@@ -9,6 +9,9 @@ AGENT_LIBS := $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) -ldl -lm
 
 $(B)/obj/agent/%.o: DIR_CFLAGS := $(DNNL_CFLAGS) $(NL_CFLAGS) $(CJSON_CFLAGS)
 
+# Their loops are made to be vectorised.
+$(foreach s,$(wildcard agent/device/cpu/kernels*.c),$(eval CFLAGS-$(s) := -O3))
+
 $(call archive,libagent,$(call objects,$(AGENT_SRCS)))
 
 # Objects, not the archive: what registers itself must not be dropped.

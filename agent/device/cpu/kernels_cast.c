@@ -136,17 +136,22 @@ static void store_int(void *p, uint32_t dtype, int64_t i, int64_t v)
 
 static int64_t saturate(double v, uint32_t dtype)
 {
-	double low = dtype == OOO_INT32 ? -2147483648.0 : -9223372036854775808.0;
-	double high = dtype == OOO_INT32 ? 2147483647.0 : 9223372036854774784.0;
+	static const struct {
+		int64_t low, high;
+	} range[OOO_DTYPE_LIMIT] = {
+		[OOO_INT64] = { INT64_MIN, INT64_MAX },
+		[OOO_INT32] = { INT32_MIN, INT32_MAX },
+		[OOO_UINT8] = { 0, UINT8_MAX },
+		[OOO_INT8] = { INT8_MIN, INT8_MAX },
+	};
 
 	if (isnan(v))
 		return 0;
-	if (dtype == OOO_BOOL)
-		return v != 0;
-	if (v <= low)
-		return (int64_t)low;
-	if (v >= high)
-		return dtype == OOO_INT32 ? INT32_MAX : INT64_MAX;
+	if (v <= (double)range[dtype].low)
+		return range[dtype].low;
+	/* INT64_MAX rounds up to 2^63, which is out of range as well. */
+	if (v >= (double)range[dtype].high)
+		return range[dtype].high;
 	return (int64_t)v;
 }
 

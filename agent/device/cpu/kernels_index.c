@@ -26,12 +26,14 @@ static int64_t pad_source(int64_t i, int64_t size, int mode)
 
 static void store_constant(char *to, uint32_t dtype, float value)
 {
-	int64_t whole = (int64_t)value;
+	int64_t whole;
 
-	switch (dtype) {
-	case OOO_FP32:
+	if (dtype == OOO_FP32) { /* any value, infinities too */
 		memcpy(to, &value, sizeof(value));
-		break;
+		return;
+	}
+	whole = (int64_t)value; /* in the type's range: inference has seen to it */
+	switch (dtype) {
 	case OOO_INT64:
 		memcpy(to, &whole, 8);
 		break;

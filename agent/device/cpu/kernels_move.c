@@ -116,6 +116,8 @@ enum ooo_status kernel_tile(const struct kernel_args *a, int64_t from, int64_t t
 	struct move m = moving(a);
 	struct walk w = { .nr_operands = 2 };
 
+	if (from >= to) /* an axis may be empty, and then it has no copies to count */
+		return OOO_OK;
 	tensor_strides(x, in);
 	tensor_strides(y, out);
 	for (int i = 0; i < y->shape.rank; i++) {
@@ -143,21 +145,31 @@ enum ooo_status kernel_blocks(const struct kernel_args *a, int64_t from, int64_t
 	int64_t f[OOO_MAX_RANK], d[OOO_MAX_RANK];
 	int few_at = to_space ? 0 : 1, many_at = !few_at;
 	struct move m = moving(a);
-	struct walk w = { .rank = 6, .nr_operands = 2 };
+	struct walk w = { .rank = 6, .nr_operands = 2 }, t = w;
 
 	tensor_strides(few, f);
 	tensor_strides(many, d);
 	/* n, channel, row, row in block, column, column in block: the order of the small tensor. */
-	memcpy(w.dims,
+	memcpy(t.dims,
 	       (int64_t[]){ few->shape.dims[0], channels, many->shape.dims[2], b,
 			    many->shape.dims[3], b },
 	       6 * sizeof(int64_t));
-	memcpy(w.stride[few_at], (int64_t[]){ f[0], f[1], f[2] * b, f[2], f[3] * b, f[3] },
+	memcpy(t.stride[few_at], (int64_t[]){ f[0], f[1], f[2] * b, f[2], f[3] * b, f[3] },
 	       6 * sizeof(int64_t));
-	memcpy(w.stride[many_at],
+	memcpy(t.stride[many_at],
 	       crd ? (int64_t[]){ d[0], d[1] * b * b, d[2], d[1] * b, d[3], d[1] }
 		   : (int64_t[]){ d[0], d[1], d[2], d[1] * b * channels, d[3], d[1] * channels },
 	       6 * sizeof(int64_t));
+	/* The range counts in the output's order: that of the large tensor is n, row and column in
+	 * block, channel, row, column. */
+	for (int i = 0; i < 6; i++) {
+		static const int large_order[] = { 0, 3, 5, 1, 2, 4 };
+		int k = to_space ? i : large_order[i];
+
+		w.dims[i] = t.dims[k];
+		w.stride[0][i] = t.stride[0][k];
+		w.stride[1][i] = t.stride[1][k];
+	}
 	walk_pack(&w);
 	walk_range(&w, from, to, move_run, &m);
 	return OOO_OK;

@@ -65,10 +65,11 @@ static void softmax_line(const float *x, float *y, int64_t n, int64_t stride, bo
 		sum += (double)e;
 	}
 	if (log) {
-		float shift = (float)((double)max + __builtin_log(sum));
+		double rest = __builtin_log(sum);
 
+		/* Not rounded between: max may be large and the result small. */
 		for (int64_t i = 0; i < n; i++)
-			y[i * stride] = x[i * stride] - shift;
+			y[i * stride] = (float)((double)x[i * stride] - (double)max - rest);
 		return;
 	}
 	for (int64_t i = 0; i < n; i++)

@@ -212,7 +212,7 @@ enum ooo_status kernel_arg_extreme(const struct kernel_args *a, int64_t from, in
 
 	tensor_strides(x, strides);
 	c.stride = strides[at->axis];
-	split(x, out_tensor(a, 0), 1u << at->axis, false, &s);
+	split(x, out_tensor(a, 0), 1u << at->axis, at->flags & OOO_ATTR_KEEPDIMS, &s);
 	walk_range(&s.kept, from, to, arg_run, &c);
 	return OOO_OK;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Resize, ONNX semantics: nearest and linear over any axes, four coordinate conventions. */
 #include <math.h>
+#include <string.h>
 
 #include "agent/device/cpu/kernels_impl.h"
 
@@ -82,6 +83,7 @@ enum ooo_status kernel_resize(const struct kernel_args *a, int64_t from, int64_t
 	const struct ooo_attr *at = &a->step->attr;
 	int64_t strides[OOO_MAX_RANK], index[OOO_MAX_RANK];
 	struct axis_pair pairs[OOO_MAX_RANK] = { { 0 } };
+	size_t size = dtype_bytes(y->shape.dtype);
 	int rank = y->shape.rank;
 
 	tensor_strides(x, strides);
@@ -106,6 +108,15 @@ enum ooo_status kernel_resize(const struct kernel_args *a, int64_t from, int64_t
 						       .high = min64((int64_t)low + 1, in - 1) *
 							       strides[i],
 						       .weight = at_in - low };
+		}
+		if (at->mode == 0) { /* an element of any type */
+			int64_t offset = 0;
+
+			for (int i = 0; i < rank; i++)
+				offset += pairs[i].low;
+			memcpy((char *)a->out[0] + (size_t)e * size,
+			       (const char *)a->in[0] + (size_t)offset * size, size);
+			continue;
 		}
 		((float *)a->out[0])[e] = (float)interpolate(a->in[0], pairs, 0, rank, 0);
 	}

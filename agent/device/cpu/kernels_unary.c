@@ -14,21 +14,21 @@ static inline float exp_fast(float x)
 {
 	float clamped = x < -104.0f ? -104.0f : (x > 89.0f ? 89.0f : x);
 	float n = rintf(clamped * 1.44269504088896341f);
-	float r = fmaf(n, -0.693359375f, clamped), p;
+	float r = clamped - n * 0.693359375f, p;
 	union {
 		int32_t i;
 		float f;
 	} low, high;
 	int32_t k;
 
-	r = fmaf(n, 2.12194440e-4f, r);
+	r += n * 2.12194440e-4f;
 	p = 1.9875691500e-4f;
-	p = fmaf(p, r, 1.3981999507e-3f);
-	p = fmaf(p, r, 8.3334519073e-3f);
-	p = fmaf(p, r, 4.1665795894e-2f);
-	p = fmaf(p, r, 1.6666665459e-1f);
-	p = fmaf(p, r, 5.0000001201e-1f);
-	p = fmaf(p, r * r, r) + 1.0f;
+	p = p * r + 1.3981999507e-3f;
+	p = p * r + 8.3334519073e-3f;
+	p = p * r + 4.1665795894e-2f;
+	p = p * r + 1.6666665459e-1f;
+	p = p * r + 5.0000001201e-1f;
+	p = p * (r * r) + r + 1.0f;
 	k = (int32_t)(n == n ? n : 0.0f);
 	low.i = (k / 2 + 127) << 23;
 	high.i = (k - k / 2 + 127) << 23;

@@ -105,6 +105,12 @@ enum ooo_status kernel_pool(const struct kernel_args *a, int64_t from, int64_t t
 	static const int32_t no_pad[4];
 	int64_t n, c, h, w;
 
+	if (global && from < to) { /* all spatial axes, however many, as one */
+		x.w = tensor_elems(in_tensor(a, 0)) / (x.n * x.c);
+		x.sw = in_tensor(a, 0)->layout == LAYOUT_NHWC ? x.c : 1;
+		x.h = 1;
+		x.sh = 0;
+	}
 	for (int64_t e = from; e < to; e++) {
 		struct window v = { .kh = x.h, .kw = x.w, .dh = 1, .dw = 1 };
 		const float *in;

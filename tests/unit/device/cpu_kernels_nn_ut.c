@@ -489,15 +489,60 @@ static void recurrent_layers(void **state)
 	}
 }
 
+/* Probabilities depend on differences alone: large logits lose no digits. */
+static void log_softmax_of_large_numbers(void **state)
+{
+	struct kt k;
+
+	(void)state;
+	kt_init(&k, OOO_OP_LOG_SOFTMAX, 1);
+	kt_in(&k, OOO_FP32, PLAIN, DIMS(4));
+	memcpy(k.v[0], (double[]){ 20000, 20001, 20000.5, 19999 }, 32);
+	kt_put(&k, 0);
+	kt_out(&k, 1, PLAIN);
+	kt_check(&k, 1e-6);
+}
+
+static void global_pools_over_three_axes(void **state)
+{
+	(void)state;
+	for (uint32_t op = OOO_OP_GLOBAL_MAX_POOL; op <= OOO_OP_GLOBAL_AVERAGE_POOL; op++) {
+		struct kt k;
+
+		kt_init(&k, op, op);
+		kt_in(&k, OOO_FP32, PLAIN, DIMS(2, 3, 4, 5, 6));
+		kt_out(&k, 1, PLAIN);
+		assert_int_equal(kt_run(&k), OOO_OK);
+		for (int64_t plane = 0; plane < 6; plane++) {
+			double sum = 0, best = -INFINITY;
+
+			for (int64_t i = plane * 120; i < (plane + 1) * 120; i++) {
+				sum += k.v[0][i];
+				best = fmax(best, k.v[0][i]);
+			}
+			k.v[k.out[0]][plane] = op == OOO_OP_GLOBAL_MAX_POOL ? best : sum / 120;
+		}
+		kt_expect(&k, 0, 2e-6);
+		kt_free(&k);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reductions),       cmocka_unit_test(arg_extremes),
-		cmocka_unit_test(windows),          cmocka_unit_test(convolutions),
-		cmocka_unit_test(matrix_products),  cmocka_unit_test(matrix_times_vector),
-		cmocka_unit_test(softmaxes),        cmocka_unit_test(norms),
-		cmocka_unit_test(layer_norms),      cmocka_unit_test(post_operations),
+		cmocka_unit_test(reductions),
+		cmocka_unit_test(arg_extremes),
+		cmocka_unit_test(windows),
+		cmocka_unit_test(convolutions),
+		cmocka_unit_test(matrix_products),
+		cmocka_unit_test(matrix_times_vector),
+		cmocka_unit_test(softmaxes),
+		cmocka_unit_test(norms),
+		cmocka_unit_test(layer_norms),
+		cmocka_unit_test(post_operations),
 		cmocka_unit_test(recurrent_layers),
+		cmocka_unit_test(log_softmax_of_large_numbers),
+		cmocka_unit_test(global_pools_over_three_axes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -591,6 +591,47 @@ static void empty_tensors(void **state)
 	kt_check(&k, 0);
 }
 
+/* Out of the range of a small type the nearest value is taken, as for the wide ones. */
+static void casts_saturate_small_types(void **state)
+{
+	(void)state;
+	cast_one(OOO_FP32, OOO_INT8, V(300, -300, 127.9, NAN), V(127, -128, 127, 0), 4);
+	cast_one(OOO_FP32, OOO_UINT8, V(300, -3, 255.9, NAN), V(255, 0, 255, 0), 4);
+}
+
+static void resizes_of_any_type(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(move_types) / sizeof(*move_types); i++)
+		check_resize(0, OOO_COORD_ASYMMETRIC, OOO_NEAREST_FLOOR, false, PLAIN,
+			     move_types[i]);
+}
+
+static void tile_of_nothing(void **state)
+{
+	struct kt k;
+
+	(void)state;
+	kt_init(&k, OOO_OP_TILE, 1);
+	kt_in(&k, OOO_FP32, PLAIN, DIMS(2, 0));
+	set_dims(&k.step.attr, DIMS(4, 0));
+	kt_out(&k, 1, PLAIN);
+	kt_check(&k, 0);
+}
+
+static void post_operations_after_space_to_depth(void **state)
+{
+	struct kt k;
+
+	(void)state;
+	kt_init(&k, OOO_OP_SPACE_TO_DEPTH, 1);
+	k.step.attr.kernel[0] = 3;
+	kt_in(&k, OOO_FP32, PLAIN, DIMS(1, 8, 90, 120));
+	kt_out(&k, 1, PLAIN);
+	kt_post(&k, (struct post){ .op = OOO_OP_SIGMOID }, PLAIN, SCALAR);
+	kt_check(&k, 5e-6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -609,6 +650,10 @@ int main(void)
 		cmocka_unit_test(bad_indices_are_told),
 		cmocka_unit_test(resizes),
 		cmocka_unit_test(empty_tensors),
+		cmocka_unit_test(casts_saturate_small_types),
+		cmocka_unit_test(resizes_of_any_type),
+		cmocka_unit_test(tile_of_nothing),
+		cmocka_unit_test(post_operations_after_space_to_depth),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
