@@ -58,8 +58,7 @@ static enum ooo_status run_chunk(struct device *dev, unsigned worker,
 		post[i] = address(item, step->post[i].operand);
 	if (!cs->prim)
 		return kernel_run(&args, chunk, cs->nr_chunks);
-	onednn_run(dev->onednn, cs->prim, chunk, worker, dev->scratch[worker], in, out, post);
-	return OOO_OK;
+	return onednn_run(dev->onednn, cs->prim, chunk, worker, &args);
 }
 
 void cpu_run(void *ctx, unsigned worker, struct bundle_item *item, unsigned chunk)

@@ -49,184 +49,6 @@ void onednn_close(struct onednn *o)
 	free(o);
 }
 
-const void *build_const(const struct prim_build *b, uint32_t tensor)
-{
-	const struct tensor *t = tensor_origin(b->program, tensor);
-
-	return t->place == PLACE_CONST ? t->data : NULL;
-}
-
-struct onednn_chunk *build_chunk(struct prim_build *b)
-{
-	struct onednn_step *s = b->out;
-	struct onednn_chunk *more;
-
-	if (s->nr_chunks == CPU_MAX_CHUNKS)
-		return NULL;
-	more = realloc(s->chunks, (s->nr_chunks + 1) * sizeof(*more));
-	if (!more)
-		return NULL;
-	s->chunks = more;
-	memset(&s->chunks[s->nr_chunks], 0, sizeof(*more));
-	return &s->chunks[s->nr_chunks++];
-}
-
-int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md,
-	      enum arg_source source, unsigned index, size_t offset)
-{
-	struct chunk_arg *a = &c->args[c->nr_args];
-
-	if (c->nr_args == CHUNK_MAX_ARGS)
-		return -EOPNOTSUPP;
-	*a = (struct chunk_arg){
-		.arg = arg, .source = (uint8_t)source, .index = (uint8_t)index, .offset = offset
-	};
-	a->mem = calloc(b->o->workers, sizeof(dnnl_memory_t));
-	if (!a->mem)
-		return -ENOMEM;
-	c->nr_args++;
-	for (unsigned i = 0; i < b->o->workers; i++) {
-		int err = dnnl_memory_create(&a->mem[i], md, b->o->engine, DNNL_MEMORY_NONE);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* Run a primitive here and now, on the loader's own stream. */
-static int run_now(struct prim_build *b, dnnl_primitive_desc_t pd, dnnl_memory_t from,
-		   dnnl_memory_t to)
-{
-	dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, from }, { DNNL_ARG_TO, to } };
-	dnnl_primitive_t prim;
-	dnnl_stream_t stream;
-	int err = dnnl_primitive_create(&prim, pd);
-
-	if (err)
-		return err;
-	err = dnnl_stream_create(&stream, b->o->engine, dnnl_stream_default_flags);
-	if (!err) {
-		err = dnnl_primitive_execute(prim, stream, 2, args);
-		dnnl_stream_wait(stream);
-		dnnl_stream_destroy(stream);
-	}
-	dnnl_primitive_destroy(prim);
-	return err;
-}
-
-static int reorder(struct prim_build *b, md_arg have, const void *data, md_arg want,
-		   dnnl_memory_t to)
-{
-	dnnl_primitive_desc_t pd;
-	dnnl_memory_t from;
-	int err = dnnl_memory_create(&from, have, b->o->engine, (void *)data);
-
-	if (err)
-		return err;
-	err = dnnl_reorder_primitive_desc_create(&pd, have, b->o->engine, want, b->o->engine, NULL);
-	if (!err) {
-		err = run_now(b, pd, from, to);
-		dnnl_primitive_desc_destroy(pd);
-	}
-	dnnl_memory_destroy(from);
-	return err;
-}
-
-static int scaled_copy(md_arg have, const void *data, float scale, float **out)
-{
-	size_t n = dnnl_memory_desc_get_size(have) / sizeof(float);
-	const float *from = data;
-	float *to = malloc(n * sizeof(*to) + 1);
-
-	if (!to)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		to[i] = from[i] * scale;
-	*out = to;
-	return 0;
-}
-
-/* Make a memory object with the data in layout `want`. */
-static int pack(struct prim_build *b, md_arg have, const void *data, float scale, md_arg want,
-		struct packed *p)
-{
-	float *scaled = NULL;
-	void *to;
-	int err = 0;
-
-	/* A view into a larger matrix is not contiguous; only dense data is ever scaled. */
-	if (scale != 1.0f)
-		err = scaled_copy(have, data, scale, &scaled);
-	if (err)
-		return err;
-	p->bytes = dnnl_memory_desc_get_size(want);
-	to = arena_take(b->arena, p->bytes);
-	err = to ? (int)dnnl_memory_create(&p->mem, want, b->o->engine, to) : -ENOMEM;
-	if (!err) {
-		err = reorder(b, have, scaled ? scaled : data, want, p->mem);
-		if (err)
-			dnnl_memory_destroy(p->mem);
-	}
-	free(scaled);
-	return err;
-}
-
-int build_packed(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg want, md_arg have,
-		 const void *data, float scale, unsigned key)
-{
-	struct onednn_step *s = b->out;
-	struct chunk_arg *a = &c->args[c->nr_args];
-	struct packed *more;
-	unsigned i;
-	int err;
-
-	if (c->nr_args == CHUNK_MAX_ARGS)
-		return -EOPNOTSUPP;
-	for (i = 0; i < s->nr_packed; i++) {
-		md_arg got;
-
-		if (s->packed[i].key == key && !memory_md(s->packed[i].mem, &got) &&
-		    dnnl_memory_desc_equal(got, want))
-			break;
-	}
-	if (i == s->nr_packed) {
-		more = realloc(s->packed, (i + 1) * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		s->packed = more;
-		s->packed[i].key = key;
-		err = pack(b, have, data, scale, want, &s->packed[i]);
-		if (err)
-			return err;
-		s->nr_packed++;
-	}
-	*a = (struct chunk_arg){ .arg = arg, .source = ARG_FIXED };
-	a->mem = malloc(sizeof(dnnl_memory_t));
-	if (!a->mem)
-		return -ENOMEM;
-	a->mem[0] = s->packed[i].mem;
-	c->nr_args++;
-	return 0;
-}
-
-int build_primitive(struct prim_build *b, struct onednn_chunk *c, dnnl_primitive_desc_t pd,
-		    size_t scratch_offset)
-{
-	md_arg scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-	size_t bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
-	int err;
-
-	if (bytes + scratch_offset > CPU_SCRATCH_BYTES)
-		return -EOPNOTSUPP;
-	if (bytes) {
-		err = build_arg(b, c, DNNL_ARG_SCRATCHPAD, scratch, ARG_SCRATCH, 0, scratch_offset);
-		if (err)
-			return err;
-	}
-	return dnnl_primitive_create(&c->prim, pd);
-}
-
 static void free_chunk(struct onednn_chunk *c, unsigned workers)
 {
 	for (unsigned i = 0; i < c->nr_args; i++) {
@@ -301,6 +123,30 @@ static int build(struct prim_build *b)
 	}
 }
 
+/* One attempt, with the first nr_post post-operations in the primitives. */
+static int try_load(struct prim_build *b, int nr_post, struct onednn_step **out)
+{
+	const struct step *step = b->step;
+	struct onednn_step *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->workers = b->o->workers;
+	s->nr_post = nr_post;
+	s->rest = *step;
+	s->rest.nr_post = (uint16_t)(step->nr_post - nr_post);
+	memmove(s->rest.post, step->post + nr_post, s->rest.nr_post * sizeof(*step->post));
+	b->out = s;
+	b->nr_post = nr_post;
+	err = build(b);
+	if (err)
+		onednn_unload(s);
+	else
+		*out = s;
+	return err;
+}
+
 int onednn_load(struct onednn *o, const struct program *program, const struct step *step,
 		unsigned threads, struct arena *arena, struct onednn_step **out)
 {
@@ -312,93 +158,14 @@ int onednn_load(struct onednn *o, const struct program *program, const struct st
 		.threads = threads,
 		.arena = arena,
 	};
-	int err;
-
-	b.out = calloc(1, sizeof(*b.out));
-	if (!b.out)
-		return -ENOMEM;
-	b.out->workers = o->workers;
-	onednn_single_thread();
-	err = build(&b);
-	if (err) {
-		onednn_unload(b.out);
-		/* Whatever oneDNN's reason, a plain kernel can do it. */
-		return err == -ENOMEM || err == dnnl_out_of_memory ? -ENOMEM : -EOPNOTSUPP;
-	}
-	*out = b.out;
-	return 0;
-}
-
-/* Plain rows of images, channels last, into scratch. */
-static void gather_rows(const struct onednn_chunk *c, const float *in, float *scratch)
-{
-	int64_t plane = c->gather.height * c->gather.width, n = c->gather.rows * c->gather.width;
-	int64_t channels = c->gather.channels;
-	const float *from = in + c->gather.offset;
-
-	for (int64_t image = 0; image < c->gather.images; image++) {
-		for (int64_t ch = 0; ch < channels; ch++) {
-			for (int64_t i = 0; i < n; i++)
-				scratch[i * channels + ch] = from[ch * plane + i];
-		}
-		from += channels * plane;
-		scratch += channels * n;
-	}
-}
-
-static void copy_part(const struct chunk_copy *copy, char *tensor, char *scratch)
-{
-	for (size_t row = 0; row < copy->rows; row++) {
-		char *there = tensor + copy->offset + row * copy->stride;
-		char *here = scratch + copy->scratch + row * copy->bytes;
-
-		if (copy->source == ARG_OUT)
-			memcpy(there, here, copy->bytes);
-		else
-			memcpy(here, there, copy->bytes);
-	}
-}
-
-void onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk, unsigned worker,
-		void *scratch, void *const *in, void *const *out, void *const *post)
-{
-	const struct onednn_chunk *c = &s->chunks[chunk];
-	dnnl_exec_arg_t args[CHUNK_MAX_ARGS];
+	int err = -EOPNOTSUPP;
 
 	onednn_single_thread();
-	if (c->gather.images)
-		gather_rows(c, in[0], scratch);
-	for (unsigned i = 0; i < c->nr_copies; i++) {
-		if (c->copies[i].source == ARG_POST)
-			copy_part(&c->copies[i], post[c->copies[i].index], scratch);
+	for (int nr_post = step->nr_post; err && nr_post >= 0; nr_post--) {
+		err = try_load(&b, nr_post, out);
+		if (err == -ENOMEM || err == dnnl_out_of_memory)
+			return -ENOMEM;
 	}
-	for (unsigned i = 0; i < c->nr_args; i++) {
-		const struct chunk_arg *a = &c->args[i];
-		char *base = NULL;
-
-		args[i].arg = a->arg;
-		args[i].memory = a->mem[a->source == ARG_FIXED ? 0 : worker];
-		switch (a->source) {
-		case ARG_IN:
-			base = in[a->index];
-			break;
-		case ARG_OUT:
-			base = out[a->index];
-			break;
-		case ARG_POST:
-			base = post[a->index];
-			break;
-		case ARG_SCRATCH:
-			base = scratch;
-			break;
-		default:
-			continue;
-		}
-		dnnl_memory_set_data_handle(args[i].memory, base + a->offset);
-	}
-	dnnl_primitive_execute(c->prim, o->streams[worker], (int)c->nr_args, args);
-	for (unsigned i = 0; i < c->nr_copies; i++) {
-		if (c->copies[i].source == ARG_OUT)
-			copy_part(&c->copies[i], out[c->copies[i].index], scratch);
-	}
+	/* Whatever oneDNN's reason, a plain kernel can do it. */
+	return err ? -EOPNOTSUPP : 0;
 }

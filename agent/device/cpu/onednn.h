@@ -10,6 +10,7 @@
 #include "agent/device/cpu/arena.h"
 #include "agent/device/cpu/cpu.h"
 #include "agent/device/cpu/dnnl_compat.h"
+#include "agent/device/cpu/kernels.h"
 
 #define CHUNK_MAX_ARGS 12
 
@@ -54,6 +55,10 @@ struct onednn_chunk {
 		size_t offset;  /* elements into the input: the first image, its first row */
 		int64_t channels, height, width, rows;
 	} gather;
+	/* Elements of the output's memory that the chunk writes: runs of len, stride apart. */
+	struct {
+		int64_t from, len, stride, runs;
+	} written;
 	unsigned nr_copies;
 	struct chunk_copy copies[1 + STEP_MAX_POST];
 };
@@ -68,6 +73,8 @@ struct onednn_step {
 	unsigned workers;
 	unsigned nr_chunks;
 	struct onednn_chunk *chunks;
+	int nr_post;        /* post-operations in the primitives */
+	struct step rest;   /* a copy of the step with the others, for kernel_post() */
 	unsigned nr_packed; /* distinct packed weights, and the bias copies */
 	struct packed *packed;
 };
@@ -78,6 +85,7 @@ struct prim_build {
 	const struct program *program;
 	const struct step *step;
 	const struct tensor *tensors;
+	int nr_post; /* of the step's, to be done by the primitives */
 	unsigned threads;
 	struct arena *arena; /* for packed weights */
 	struct onednn_step *out;
@@ -97,8 +105,9 @@ int onednn_load(struct onednn *o, const struct program *program, const struct st
 void onednn_unload(struct onednn_step *s);
 size_t onednn_packed_bytes(const struct onednn_step *s);
 
-void onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk, unsigned worker,
-		void *scratch, void *const *in, void *const *out, void *const *post);
+/* Run one chunk with the step's operands. OOO_OK, or why oneDNN failed. */
+enum ooo_status onednn_run(struct onednn *o, const struct onednn_step *s, unsigned chunk,
+			   unsigned worker, const struct kernel_args *k);
 
 /* For onednn_*.c: add chunks and their arguments. All return 0 or a dnnl_status_t. */
 struct onednn_chunk *build_chunk(struct prim_build *b);
@@ -108,6 +117,8 @@ int build_arg(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg md,
  * must be dense unless scale is 1. */
 int build_packed(struct prim_build *b, struct onednn_chunk *c, int arg, md_arg want, md_arg have,
 		 const void *data, float scale, unsigned key);
+/* -EOPNOTSUPP: oneDNN offers only its reference code, which is slower than plain kernels. */
+int build_check(dnnl_primitive_desc_t pd);
 /* Create the primitive and its scratchpad, which starts at scratch_offset. */
 int build_primitive(struct prim_build *b, struct onednn_chunk *c, dnnl_primitive_desc_t pd,
 		    size_t scratch_offset);

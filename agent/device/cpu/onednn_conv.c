@@ -255,7 +255,7 @@ static int add_output(struct prim_build *b, const struct conv *c, const struct p
 	if (plan->accumulates)
 		add_copy(c, q, chunk, ARG_POST, 0, at);
 	err = build_arg(b, chunk, DNNL_ARG_DST, MD(m->dst), ARG_SCRATCH, 0, at);
-	for (int i = 0; i < b->step->nr_post && !err; i++) {
+	for (int i = 0; i < b->nr_post && !err; i++) {
 		if (plan->arg_index[i] < 0)
 			continue;
 		if (!plan->full[i]) {
@@ -276,6 +276,14 @@ static int add_args(struct prim_build *b, const struct conv *c, const struct par
 	size_t scratch = 0;
 	int err = add_source(b, c, q, m, chunk, &scratch);
 
+	chunk->written.from = (int64_t)out_offset(c, q);
+	chunk->written.len = q->channels;
+	chunk->written.stride = c->oc;
+	chunk->written.runs = q->rows * c->ow;
+	if (!through_scratch(c, q)) {
+		chunk->written.len *= q->images * chunk->written.runs;
+		chunk->written.runs = 1;
+	}
 	if (!err)
 		err = add_weights(b, c, q, m, chunk, pd);
 	if (!err)
@@ -323,6 +331,8 @@ static int add_part(struct prim_build *b, const struct conv *c, struct part *q)
 	if (!err)
 		err = pd_conv(&pd, b->o->engine, c->transposed, MD(m.src), MD(m.weights),
 			      c->bias ? MD(m.bias) : MD_NONE, MD(m.dst), &q->g, attr);
+	if (!err)
+		err = build_check(pd);
 	if (!err)
 		err = add_args(b, c, q, &m, chunk, pd, &plan);
 	if (pd)

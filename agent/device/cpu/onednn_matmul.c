@@ -165,6 +165,10 @@ static int add_args(struct prim_build *b, const struct product *p, const struct 
 				   p->beta, 2 * q->key + 1);
 	if (!err)
 		err = build_post_args(b, c, plan, dst);
+	c->written.from = q->batch_from * p->m * p->n + q->col;
+	c->written.len = q->cols;
+	c->written.stride = p->n;
+	c->written.runs = q->batch * p->m;
 	if (!err)
 		err = build_primitive(b, c, pd, 0);
 	return err;
@@ -209,6 +213,8 @@ static int add_part(struct prim_build *b, const struct product *p, const struct 
 	if (!err)
 		err = pd_matmul(&pd, b->o->engine, MD(m.src), MD(m.weights),
 				p->bias ? MD(m.bias) : MD_NONE, MD(m.dst), attr);
+	if (!err)
+		err = build_check(pd);
 	if (!err)
 		err = add_args(b, p, q, &m, c, pd, &plan);
 	if (pd)

@@ -75,11 +75,16 @@ static int add_rows(struct prim_build *b, const struct rows *r, int64_t from, in
 	if (!err)
 		err = make_pd(b, &md, shift, attr, &pd);
 	if (!err)
+		err = build_check(pd);
+	if (!err)
 		err = build_arg(b, c, DNNL_ARG_SRC, MD(md), ARG_IN, 0, offset);
 	if (!err)
 		err = build_arg(b, c, DNNL_ARG_DST, MD(md), ARG_OUT, 0, offset);
 	if (!err && scale)
 		err = add_layer_norm_constants(b, c, r->width, scale, shift);
+	c->written.from = (int64_t)(offset / sizeof(float));
+	c->written.len = nr * r->width;
+	c->written.runs = 1;
 	if (!err)
 		err = build_primitive(b, c, pd, 0);
 	if (pd)
@@ -150,9 +155,14 @@ static int lrn_images(struct prim_build *b, const struct shape *s, dnnl_format_t
 		err = pd_lrn(&pd, b->o->engine, MD(md), MD(md), a->kernel[0], a->alpha, a->beta,
 			     a->bias, attr);
 	if (!err)
+		err = build_check(pd);
+	if (!err)
 		err = build_arg(b, c, DNNL_ARG_SRC, MD(md), ARG_IN, 0, offset);
 	if (!err)
 		err = build_arg(b, c, DNNL_ARG_DST, MD(md), ARG_OUT, 0, offset);
+	c->written.from = (int64_t)(offset / sizeof(float));
+	c->written.len = images * dims[1] * dims[2] * dims[3];
+	c->written.runs = 1;
 	if (!err)
 		err = build_primitive(b, c, pd, 0);
 	if (pd)
@@ -190,7 +200,7 @@ int onednn_norm(struct prim_build *b)
 	struct rows r;
 	int err;
 
-	if (b->step->nr_post)
+	if (b->nr_post)
 		return -EOPNOTSUPP;
 	switch (b->step->op) {
 	case OOO_OP_LAYER_NORM:

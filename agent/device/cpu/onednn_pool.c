@@ -116,6 +116,8 @@ static int add_part(struct prim_build *b, const struct pooling *p, const struct 
 		err = pd_pool(&pd, b->o->engine, p->alg, MD(src_md), MD(dst_md), p->kernel, &at.g,
 			      attr);
 	if (!err)
+		err = build_check(pd);
+	if (!err)
 		err = build_arg(b, c, DNNL_ARG_SRC, MD(src_md), ARG_IN, 0,
 				(size_t)((q->image * p->ih + at.in_row) * p->c * p->iw) *
 					sizeof(float));
@@ -123,6 +125,9 @@ static int add_part(struct prim_build *b, const struct pooling *p, const struct 
 		err = build_arg(b, c, DNNL_ARG_DST, MD(dst_md), ARG_OUT, 0,
 				(size_t)((q->image * p->oh + q->row) * p->c * p->ow) *
 					sizeof(float));
+	c->written.from = (q->image * p->oh + q->row) * p->c * p->ow;
+	c->written.len = q->images * q->rows * p->c * p->ow;
+	c->written.runs = 1;
 	if (!err)
 		err = build_primitive(b, c, pd, 0);
 	if (pd)
@@ -139,7 +144,7 @@ int onednn_pool(struct prim_build *b)
 {
 	struct pooling p;
 	int64_t threads = b->threads > 2 ? b->threads : 2, parts, bands = 1;
-	int err = b->step->nr_post ? -EOPNOTSUPP : describe(b, &p);
+	int err = b->nr_post ? -EOPNOTSUPP : describe(b, &p);
 	double cells;
 
 	if (err)

@@ -135,7 +135,7 @@ int build_attr(struct prim_build *b, const struct post_view *view, struct post_p
 		err = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
 	if (!err)
 		err = dnnl_post_ops_create(&ops);
-	for (int i = 0; !err && i < b->step->nr_post; i++) {
+	for (int i = 0; !err && i < b->nr_post; i++) {
 		const struct post *post = &b->step->post[i];
 
 		plan->arg_index[i] = -1;
@@ -164,7 +164,7 @@ int build_post_args(struct prim_build *b, struct onednn_chunk *c, struct post_pl
 {
 	int err = 0;
 
-	for (int i = 0; i < b->step->nr_post && !err; i++) {
+	for (int i = 0; i < b->nr_post && !err; i++) {
 		if (plan->arg_index[i] >= 0)
 			err = build_post_arg(b, c, plan, i, ARG_POST,
 					     plan->full[i] ? offset : plan->offset[i]);

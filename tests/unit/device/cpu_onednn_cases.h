@@ -93,11 +93,17 @@ static const struct rig_case cases[] = {
 	{ "conv plain narrow", OOO_OP_CONV, { SHAPE(1, 40, 14, 15), SHAPE(72, 40, 3, 3) },
 	  .kernel = { 3, 3 }, .post = { POST_T(MUL, 72, 1, 1), POST_T(ADD, 1, 1) } },
 	{ "conv bands narrow", OOO_OP_CONV, { SHAPE(1, 40, 34, 35), SHAPE(72, 40, 3, 3) },
-	  .kernel = { 3, 3 }, IMAGE, .post = { POST_T(MUL, 32, 1), POST_T(ADD, 33) }, .plain = true },
+	  .kernel = { 3, 3 }, IMAGE, .post = { POST_T(MUL, 32, 1), POST_T(ADD, 33) } },
 	{ "conv two wide", OOO_OP_CONV, { SHAPE(1, 16, 9, 9), SHAPE(16, 16, 1, 1) }, IMAGE,
-	  .post = { POST_T(ADD, 16, 9, 1) }, .plain = true },
+	  .post = { POST_T(ADD, 16, 9, 1) } },
 	{ "conv 1-d by channel", OOO_OP_CONV, { SHAPE(2, 12, 50), SHAPE(20, 12, 5) },
 	  .kernel = { 0, 5 }, .post = { POST_T(MUL, 20, 1), POST_T(ADD, 2, 20, 46) } },
+	{ "conv channels rest", OOO_OP_CONV, { SHAPE(1, 512, 7, 7), SHAPE(600, 512, 1, 1) }, IMAGE,
+	  .post = { POST(RELU), POST_T(MUL, 600, 7, 1) } },
+	{ "conv batch rest", OOO_OP_CONV, { SHAPE(5, 32, 14, 14), SHAPE(64, 32, 1, 1) }, IMAGE,
+	  .post = { POST_T(MUL, 5, 64, 1, 1), POST(SIGMOID) } },
+	{ "conv abs", OOO_OP_CONV, { SHAPE(1, 32, 28, 28), SHAPE(64, 32, 1, 1) }, IMAGE,
+	  .post = { POST_T(ADD, 1, 64, 28, 28), POST(ABS) } },
 	{ "conv run-time weights", OOO_OP_CONV, { SHAPE(1, 8, 9, 9), SHAPE(8, 8, 3, 3) }, .kernel
 	  = { 3, 3 }, .run_time = true, .plain = true },
 	{ "conv residual", OOO_OP_CONV, { SHAPE(1, 64, 28, 28), SHAPE(256, 64, 1, 1), SHAPE(256)
@@ -113,7 +119,7 @@ static const struct rig_case cases[] = {
 	{ "conv scalar", OOO_OP_CONV, { SHAPE(1, 32, 14, 14), SHAPE(48, 32, 3, 3) }, .kernel = {
 	  3, 3 }, IMAGE, .post = { POST_T(MUL, 1), POST_A(LEAKY_RELU, 0.1f, 0) } },
 	{ "conv by column", OOO_OP_CONV, { SHAPE(1, 8, 10, 11), SHAPE(8, 8, 1, 1) }, .post = {
-	  POST_T(ADD, 11) }, .plain = true },
+	  POST_T(ADD, 11) } },
 	{ "conv gelu", OOO_OP_CONV, { SHAPE(1, 16, 14, 14), SHAPE(16, 16, 3, 3) }, .kernel = { 3,
 	  3 }, IMAGE, .post = { POST(GELU) } },
 	{ "conv gelu tanh", OOO_OP_CONV, { SHAPE(1, 16, 14, 14), SHAPE(16, 16, 3, 3) }, .kernel =
@@ -174,9 +180,9 @@ static const struct rig_case cases[] = {
 	{ "matmul row by column vector", OOO_OP_MATMUL, { SHAPE(2, 40, 64), SHAPE(64, 640) },
 	  .post = { POST_T(MUL, 640), POST_T(ADD, 1, 1, 640) } },
 	{ "matmul by row", OOO_OP_MATMUL, { SHAPE(40, 64), SHAPE(64, 640) },
-	  .post = { POST_T(MUL, 40, 1), POST_T(ADD, 1) }, .plain = true },
+	  .post = { POST_T(MUL, 40, 1), POST_T(ADD, 1) } },
 	{ "matmul merged rows", OOO_OP_MATMUL, { SHAPE(3, 40, 64), SHAPE(64, 64) },
-	  .post = { POST_T(MUL, 40, 1) }, .plain = true },
+	  .post = { POST_T(MUL, 40, 1) } },
 	{ "matmul batched posts", OOO_OP_MATMUL, { SHAPE(12, 40, 64), SHAPE(12, 64, 80) },
 	  .run_time = true, .post = { POST_T(MUL, 1), POST_T(ADD, 12, 40, 80) } },
 	{ "matmul batched narrow", OOO_OP_MATMUL, { SHAPE(3, 4, 40, 64), SHAPE(3, 4, 64, 80) },
@@ -205,7 +211,7 @@ static const struct rig_case cases[] = {
 	{ "max pool ceil", OOO_OP_MAX_POOL, { SHAPE(1, 20, 16, 14) }, .kernel = { 3, 3 }, .stride
 	  = { 2, 2 }, .flags = OOO_ATTR_CEIL_MODE, IMAGE },
 	{ "max pool dilated", OOO_OP_MAX_POOL, { SHAPE(1, 20, 16, 14) }, .kernel = { 3, 3 },
-	  .dilation = { 2, 2 }, IMAGE },
+	  .dilation = { 2, 2 }, IMAGE, .plain = true },
 	{ "average pool", OOO_OP_AVERAGE_POOL, { SHAPE(3, 24, 15, 14) }, .kernel = { 3, 3 },
 	  .stride = { 2, 1 }, .pad = { 1, 1, 1, 1 }, IMAGE },
 	{ "average pool plain", OOO_OP_AVERAGE_POOL, { SHAPE(1, 3, 15, 14) }, .kernel = { 3, 3 },
@@ -218,6 +224,8 @@ static const struct rig_case cases[] = {
 	{ "average pool ceil include", OOO_OP_AVERAGE_POOL, { SHAPE(1, 24, 15, 14) }, .kernel = {
 	  2, 2 }, .stride = { 2, 2 }, .flags = OOO_ATTR_CEIL_MODE | OOO_ATTR_COUNT_INCLUDE_PAD,
 	  IMAGE, .plain = true },
+	{ "max pool posts", OOO_OP_MAX_POOL, { SHAPE(1, 64, 56, 56) }, .kernel = { 3, 3 },
+	  .stride = { 2, 2 }, IMAGE, .post = { POST(TANH), POST_T(ADD, 64, 1, 1) } },
 	{ "global average", OOO_OP_GLOBAL_AVERAGE_POOL, { SHAPE(2, 100, 7, 7) }, IMAGE },
 	{ "global average plain", OOO_OP_GLOBAL_AVERAGE_POOL, { SHAPE(2, 100, 7, 7) } },
 	{ "global max", OOO_OP_GLOBAL_MAX_POOL, { SHAPE(2, 33, 5, 7) }, IMAGE },
@@ -242,6 +250,10 @@ static const struct rig_case cases[] = {
 	{ "log-softmax", OOO_OP_LOG_SOFTMAX, { SHAPE(30, 70) }, .axis = 1 },
 	{ "layer-norm", OOO_OP_LAYER_NORM, { SHAPE(1, 128, 768), SHAPE(768), SHAPE(768) }, .axis =
 	  2 },
+	{ "layer-norm posts", OOO_OP_LAYER_NORM, { SHAPE(1, 128, 768), SHAPE(768) }, .axis = 2,
+	  .post = { POST_T(MUL, 128, 1), POST_T(ADD, 1, 128, 768) } },
+	{ "softmax posts", OOO_OP_SOFTMAX, { SHAPE(12, 64, 64) }, .axis = 2,
+	  .post = { POST_T(MUL, 64), POST(RELU) } },
 	{ "layer-norm no shift", OOO_OP_LAYER_NORM, { SHAPE(7, 5, 33), SHAPE(33) }, .axis = 2,
 	  .alpha = 0.01f },
 	{ "layer-norm two axes", OOO_OP_LAYER_NORM, { SHAPE(7, 5, 9), SHAPE(5, 9), SHAPE(5, 9) },

@@ -229,6 +229,8 @@ static inline double ref_activation(const struct post *p, double v)
 	switch (p->op) {
 	case OOO_OP_RELU:
 		return fmax(v, 0);
+	case OOO_OP_ABS:
+		return fabs(v);
 	case OOO_OP_CLIP:
 		return fmin(fmax(v, p->alpha), p->beta);
 	case OOO_OP_LEAKY_RELU:
