@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #include "shared/abi/ring_sync.h"
 
 #define POLL_NS     200000 /* pool_poll() takes no further unit after this time */
+#define STALL_NS    100000 /* waiting for other workers this long: let them have the core */
 #define SPIN_MAX_NS 50000
 #define SPIN_MIN_NS 4000
 #define SPIN_CHECK  16 /* looks at the lanes between two looks at the clock */
@@ -67,6 +69,7 @@ struct pool {
 	struct lane lanes[POOL_MAX_LANES];
 	struct worker_thread *workers;
 	unsigned nr_started; /* threads running, without worker 0 */
+	uint64_t stalled_ns; /* the dispatcher's: since when it has waited for the others; 0: not */
 	_Alignas(CACHE_LINE) _Atomic uint32_t stamp;
 	_Alignas(CACHE_LINE) _Atomic uint32_t nr_sleepers;
 	_Atomic uint32_t wake_seq; /* futex word */
@@ -462,12 +465,46 @@ static unsigned report(struct pool *pool, struct bundle **done, unsigned max)
 	return n;
 }
 
+static bool in_flight(struct pool *pool)
+{
+	for (unsigned l = 0; l < pool->config.nr_lanes; l++) {
+		if (pool->lanes[l].reported != atomic_load(&pool->lanes[l].tail))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Nothing to do here while others work. If that lasts, one of them may have lost its core to another
+ * process, or to this very loop: a machine that is busy otherwise finishes sooner for a yield, and
+ * on an idle one it returns at once.
+ */
+static void wait_for_others(struct pool *pool)
+{
+	uint64_t now;
+
+	if (!in_flight(pool)) {
+		pool->stalled_ns = 0;
+		return;
+	}
+	now = clock_now_ns();
+	if (!pool->stalled_ns)
+		pool->stalled_ns = now;
+	else if (now - pool->stalled_ns > STALL_NS)
+		sched_yield();
+}
+
 unsigned pool_poll(struct pool *pool, struct bundle **done, unsigned max)
 {
 	unsigned n = report(pool, done, max);
 	uint64_t until;
 
-	if (n || !work_waiting(pool))
+	if (!n && !work_waiting(pool)) {
+		wait_for_others(pool);
+		return 0;
+	}
+	pool->stalled_ns = 0;
+	if (n)
 		return n;
 	until = clock_now_ns() + POLL_NS;
 	while (work(pool, 0)) {
