@@ -340,7 +340,7 @@ static inline void kt_normalised(struct kt *k)
 	}
 }
 
-/* Operators that tests/unit/device/cpu_reference.h knows. */
+/* Operators that tests/unit/device/reference.h knows. */
 static inline void kt_by_reference(struct kt *k)
 {
 	float *in[RIG_MAX_IN] = { NULL };
@@ -411,7 +411,7 @@ static inline double kt_element(struct kt *k, int o, int64_t i)
 	}
 	if (op >= OOO_OP_ADD && op <= OOO_OP_GREATER_EQUAL)
 		return kt_binary(op, broadcast(k, k->in[0], y, i), broadcast(k, k->in[1], y, i),
-				 kt_dims(k, 0)->dtype != OOO_FP32);
+				 !kt_is_float(kt_dims(k, 0)->dtype));
 	if (op_info(op)->klass == CLASS_POINTWISE)
 		return kt_unary(op, a->alpha, a->beta, a->mode, k->v[k->in[0]][i]);
 	return kt_moved(k, o, at);
@@ -430,6 +430,8 @@ static inline void kt_reference(struct kt *k)
 	const struct shape *y = &k->tensors[k->out[0]].shape;
 	uint32_t op = k->step.op;
 
+	if (k->left_out)
+		return;
 	for (int o = 0; kt_element_wise(op) && o < k->step.nr_out; o++) {
 		for (int64_t i = 0; i < rig_elems(&k->tensors[k->out[o]].shape); i++)
 			k->v[k->out[o]][i] = kt_element(k, o, i);

@@ -7,7 +7,8 @@
 #define OOO_TESTS_CPU_KERNELS_RIG_H
 
 #include "agent/device/cpu/kernels.h"
-#include "tests/unit/device/cpu_reference.h"
+#include "tests/unit/device/reference.h"
+#include "tests/unit/device/small_float.h"
 
 #define KT_IN      8
 #define KT_OUT     3
@@ -23,6 +24,7 @@ struct kt {
 	double *v[KT_TENSORS]; /* in plain order; of outputs: what must come out */
 	uint64_t seed;
 	bool absent[KT_OUT]; /* nobody reads this output: its address is NULL */
+	bool left_out;       /* the runner chose not to run it: nothing is expected */
 };
 
 static inline char *kt_data(struct kt *k, uint32_t id)
@@ -47,6 +49,11 @@ static inline size_t kt_offset(const struct tensor *t, int64_t i)
 	return (size_t)(((n * ((d[1] + 15) / 16) + c / 16) * pixels + p) * 16 + c % 16);
 }
 
+static inline bool kt_is_float(uint32_t dtype)
+{
+	return dtype == OOO_FP32 || dtype == OOO_FP16 || dtype == OOO_BF16;
+}
+
 static inline double kt_load(const void *p, uint32_t dtype, size_t i)
 {
 	switch (dtype) {
@@ -54,6 +61,9 @@ static inline double kt_load(const void *p, uint32_t dtype, size_t i)
 		return ((const float *)p)[i];
 	case OOO_FP64:
 		return ((const double *)p)[i];
+	case OOO_FP16:
+	case OOO_BF16:
+		return small_to_double(dtype, ((const uint16_t *)p)[i]);
 	case OOO_INT64:
 		return (double)((const int64_t *)p)[i];
 	case OOO_INT32:
@@ -73,6 +83,10 @@ static inline void kt_store(void *p, uint32_t dtype, size_t i, double v)
 		break;
 	case OOO_FP64:
 		((double *)p)[i] = v;
+		break;
+	case OOO_FP16:
+	case OOO_BF16:
+		((uint16_t *)p)[i] = small_from_double(dtype, v);
 		break;
 	case OOO_INT64:
 		((int64_t *)p)[i] = (int64_t)v;
@@ -125,7 +139,7 @@ static inline void kt_fill(struct kt *k, uint32_t id, double low, double high)
 	for (int64_t i = 0; i < rig_elems(s); i++) {
 		double v = low + (rig_float(&k->seed) + 1) / 2 * (high - low);
 
-		k->v[id][i] = s->dtype == OOO_FP32 ? v : floor(v);
+		k->v[id][i] = kt_is_float(s->dtype) ? v : floor(v);
 	}
 	kt_put(k, id);
 }
@@ -159,18 +173,33 @@ static inline struct shape kt_shape(uint32_t dtype, int rank, const int64_t *dim
 	}
 #define SCALAR 0, NULL
 
+#define PLAIN LAYOUT_PLAIN
+#define NHWC  LAYOUT_NHWC
+
+#define FOR_LAYOUTS(L) for (enum layout L = PLAIN; L <= NHWC; L++)
+
+/* A type that half of the fp32 tensors have instead, for devices that compute in several. */
+static uint32_t kt_narrow;
+static uint64_t kt_narrow_seed = 1;
+
+static inline uint32_t kt_vary(uint32_t dtype)
+{
+	return kt_narrow && dtype == OOO_FP32 && rig_random(&kt_narrow_seed) >> 32 & 1 ? kt_narrow
+										       : dtype;
+}
+
 /* The next operand, with random values. */
 static inline uint32_t kt_in(struct kt *k, uint32_t dtype, enum layout layout, int rank,
 			     const int64_t *dims)
 {
-	struct shape s = kt_shape(dtype, rank, dims);
+	struct shape s = kt_shape(kt_vary(dtype), rank, dims);
 	uint32_t id = kt_tensor(k, &s, layout);
 
 	if (dtype == OOO_BOOL)
 		kt_fill(k, id, 0, 2);
 	else if (dtype == OOO_UINT8)
 		kt_fill(k, id, 0, 256);
-	else if (dtype == OOO_FP32)
+	else if (kt_is_float(dtype))
 		kt_fill(k, id, -2, 2);
 	else
 		kt_fill(k, id, -100, 100);
@@ -187,7 +216,7 @@ static inline void kt_post(struct kt *k, struct post post, enum layout layout, i
 			   const int64_t *dims)
 {
 	if (post.op == OOO_OP_ADD || post.op == OOO_OP_MUL) {
-		struct shape s = kt_shape(OOO_FP32, rank, dims);
+		struct shape s = kt_shape(kt_vary(OOO_FP32), rank, dims);
 
 		post.operand = kt_tensor(k, &s, layout);
 		kt_fill(k, post.operand, -2, 2);
@@ -195,22 +224,39 @@ static inline void kt_post(struct kt *k, struct post post, enum layout layout, i
 	k->step.post[k->step.nr_post++] = post;
 }
 
-/* Outputs as inference says; OP_REORDER has no rule there. */
-static inline void kt_out(struct kt *k, int nr, enum layout layout)
+/*
+ * Outputs as inference says, with results of type dtype where they would be fp32; OP_REORDER has no
+ * rule there. Operands may be narrower than inference allows: for it, these are fp32.
+ */
+static inline void kt_out_as(struct kt *k, int nr, enum layout layout, uint32_t dtype)
 {
 	const struct shape *in[KT_IN];
-	struct shape out[KT_OUT];
+	struct shape wide[KT_IN], out[KT_OUT];
 	char why[256] = "";
 
-	for (int i = 0; i < k->step.nr_in; i++)
-		in[i] = k->in[i] == OOO_NONE ? NULL : &k->tensors[k->in[i]].shape;
-	out[0] = *in[0];
+	for (int i = 0; i < k->step.nr_in; i++) {
+		in[i] = k->in[i] == OOO_NONE ? NULL : &wide[i];
+		if (!in[i])
+			continue;
+		wide[i] = k->tensors[k->in[i]].shape;
+		if (kt_is_float(wide[i].dtype))
+			wide[i].dtype = OOO_FP32;
+	}
+	out[0] = wide[0];
 	if (k->step.op < OOO_OP_LIMIT &&
 	    op_infer(k->step.op, &k->step.attr, in, k->step.nr_in, out, nr, why, sizeof(why)))
 		fail_msg("%s", why);
-	for (int i = 0; i < nr; i++)
+	for (int i = 0; i < nr; i++) {
+		if (out[i].dtype == OOO_FP32)
+			out[i].dtype = dtype;
 		k->out[i] = kt_tensor(k, &out[i], layout);
+	}
 	k->step.nr_out = (uint16_t)nr;
+}
+
+static inline void kt_out(struct kt *k, int nr, enum layout layout)
+{
+	kt_out_as(k, nr, layout, kt_vary(OOO_FP32));
 }
 
 static inline const char *kt_name(const struct kt *k)
@@ -319,7 +365,7 @@ static inline void kt_check_parts(struct kt *k, unsigned nr, const unsigned char
 }
 
 /* Run the step in one chunk and in as many as it wants; outputs and operands must be in order. */
-static inline enum ooo_status kt_run(struct kt *k)
+static inline enum ooo_status kt_run_cpu(struct kt *k)
 {
 	unsigned nr = kernel_chunks(&k->step, k->tensors);
 	size_t n = kt_bits(k, NULL);
@@ -352,6 +398,14 @@ static inline enum ooo_status kt_run(struct kt *k)
 	return status;
 }
 
+/* What runs a step; tests of another device put theirs here. */
+static enum ooo_status (*kt_runner)(struct kt *k) = kt_run_cpu;
+
+static inline enum ooo_status kt_run(struct kt *k)
+{
+	return kt_runner(k);
+}
+
 static inline bool kt_near(double got, double want, double tolerance)
 {
 	if (isnan(want) || isnan(got))
@@ -361,19 +415,60 @@ static inline bool kt_near(double got, double want, double tolerance)
 	return fabs(got - want) <= tolerance * fmax(1, fabs(want));
 }
 
+/* Of that size, or of the last digit of a result of that type. */
+static inline double kt_tolerance(uint32_t dtype, double tolerance)
+{
+	return dtype == OOO_FP16   ? fmax(tolerance, 1e-3)
+	       : dtype == OOO_BF16 ? fmax(tolerance, 8e-3)
+				   : tolerance;
+}
+
+/* Beyond what fp16 can hold: infinity, or the largest. */
+static inline bool kt_saturated(uint32_t dtype, double got, double want)
+{
+	return dtype == OOO_FP16 && fabs(want) > 65472 && fabs(got) >= 65472 &&
+	       (got > 0) == (want > 0);
+}
+
+/* How much further away element i of an output may be, for devices that compute otherwise. */
+static double (*kt_slack)(const struct kt *k, int o, int64_t i);
+
+/* How far an output as a whole may be away, relative to it; 0: not looked at. Of a few elements the
+ * sums can all happen to cancel: those are judged one by one only. */
+static double kt_norm_limit;
+
+#define KT_NORM_ELEMENTS 64
+
+static inline void kt_expect_norm(const struct kt *k, int o, double err, double all)
+{
+	if (rig_elems(&k->tensors[k->out[o]].shape) < KT_NORM_ELEMENTS)
+		return;
+	if (kt_norm_limit > 0 && isfinite(err) && !(sqrt(err / all) <= kt_norm_limit))
+		fail_msg("%s: output %d is %.3g away from what it should be, more than %.3g",
+			 kt_name(k), o, sqrt(err / all), kt_norm_limit);
+}
+
 /* Output number o against v. */
 static inline void kt_expect(struct kt *k, int o, double tolerance)
 {
 	const struct tensor *t = &k->tensors[k->out[o]];
+	uint32_t dtype = t->shape.dtype;
+	double err = 0, all = 1e-30;
 
-	for (int64_t i = 0; i < rig_elems(&t->shape); i++) {
-		double got = kt_load(kt_data(k, k->out[o]), t->shape.dtype, kt_offset(t, i));
+	for (int64_t i = 0; !k->left_out && i < rig_elems(&t->shape); i++) {
+		double got = kt_load(kt_data(k, k->out[o]), dtype, kt_offset(t, i));
 		double want = k->v[k->out[o]][i];
 
-		if (!kt_near(got, want, tolerance))
+		double slack = kt_slack ? kt_slack(k, o, i) : 0;
+
+		if (!kt_near(got, want, kt_tolerance(dtype, tolerance)) &&
+		    !kt_saturated(dtype, got, want) && !(fabs(got - want) <= slack))
 			fail_msg("%s: element %lld of output %d is %.9g, not %.9g", kt_name(k),
 				 (long long)i, o, got, want);
+		err += (got - want) * (got - want);
+		all += want * want;
 	}
+	kt_expect_norm(k, o, err, all);
 }
 
 #endif

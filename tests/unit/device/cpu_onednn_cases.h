@@ -6,7 +6,7 @@
 #ifndef OOO_TESTS_CPU_ONEDNN_CASES_H
 #define OOO_TESTS_CPU_ONEDNN_CASES_H
 
-#include "tests/unit/device/cpu_rig.h"
+#include "tests/unit/device/rig_case.h"
 
 /* A case is a row of a table. */
 /* clang-format off */
@@ -17,7 +17,7 @@
 #define POST_A(o, a, b) { .op = OOO_OP_##o, .alpha = a, .beta = b }
 #define POST_T(o, ...)  { .op = OOO_OP_##o, .operand = SHAPE(__VA_ARGS__) }
 
-static const struct rig_case cases[] = {
+static const struct rig_case rig_cases[] = {
 	{ "conv 1x1", OOO_OP_CONV, { SHAPE(1, 16, 7, 9), SHAPE(24, 16, 1, 1) }, IMAGE },
 	{ "conv 1x1 plain", OOO_OP_CONV, { SHAPE(1, 16, 7, 9), SHAPE(24, 16, 1, 1), SHAPE(24) } },
 	{ "conv 3x3 pad", OOO_OP_CONV, { SHAPE(1, 20, 15, 13), SHAPE(17, 20, 3, 3), SHAPE(17) },
@@ -267,6 +267,6 @@ static const struct rig_case cases[] = {
 };
 /* clang-format on */
 
-#define NR_CASES (sizeof(cases) / sizeof(cases[0]))
+#define NR_RIG_CASES (sizeof(rig_cases) / sizeof(rig_cases[0]))
 
 #endif

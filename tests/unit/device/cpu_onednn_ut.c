@@ -12,7 +12,7 @@ extern const struct device_ops cpu_device_ops;
 
 struct setup {
 	struct device *dev;
-	struct rig *rigs[NR_CASES];
+	struct rig *rigs[NR_RIG_CASES];
 };
 
 static void open_device(struct setup *s, unsigned threads)
@@ -22,15 +22,15 @@ static void open_device(struct setup *s, unsigned threads)
 
 	if (cpu_device_ops.open(&config, &s->dev, why, sizeof(why)))
 		fail_msg("%s", why);
-	for (size_t i = 0; i < NR_CASES; i++) {
-		s->rigs[i] = rig_new(&cases[i], i + 1);
+	for (size_t i = 0; i < NR_RIG_CASES; i++) {
+		s->rigs[i] = rig_new(&rig_cases[i], i + 1);
 		rig_load(s->rigs[i], &cpu_device_ops, s->dev);
 	}
 }
 
 static void close_device(struct setup *s)
 {
-	for (size_t i = 0; i < NR_CASES; i++) {
+	for (size_t i = 0; i < NR_RIG_CASES; i++) {
 		rig_unload(s->rigs[i], &cpu_device_ops, s->dev);
 		rig_free(s->rigs[i]);
 	}
@@ -59,8 +59,8 @@ static float *run_alone(struct setup *s, struct rig *r, unsigned slot)
 /* The right results of each case, computed once: operands follow from the case's number. */
 static const double *expected(struct rig *r)
 {
-	static double *results[NR_CASES];
-	double **want = &results[r->c - cases];
+	static double *results[NR_RIG_CASES];
+	double **want = &results[r->c - rig_cases];
 
 	if (!*want) {
 		*want = malloc(out_bytes(r) / sizeof(float) * sizeof(**want));
@@ -110,7 +110,7 @@ static void check_all(unsigned threads)
 	struct setup s;
 
 	open_device(&s, threads);
-	for (size_t i = 0; i < NR_CASES; i++)
+	for (size_t i = 0; i < NR_RIG_CASES; i++)
 		wrong += !check_case(&s, s.rigs[i]);
 	close_device(&s);
 	assert_int_equal(wrong, 0);
@@ -126,11 +126,11 @@ static void results_are_right(void **state)
 static void check_mixed(struct setup *s, float *const *alone, uint64_t seed)
 {
 	static struct bundle b;
-	size_t first = rig_random(&seed) % NR_CASES, nr = 0;
+	size_t first = rig_random(&seed) % NR_RIG_CASES, nr = 0;
 
 	b.nr_items = 0;
-	while (b.nr_items + RIG_SLOTS <= BUNDLE_MAX_ITEMS && nr < NR_CASES) {
-		struct rig *r = s->rigs[(first + nr++) % NR_CASES];
+	while (b.nr_items + RIG_SLOTS <= BUNDLE_MAX_ITEMS && nr < NR_RIG_CASES) {
+		struct rig *r = s->rigs[(first + nr++) % NR_RIG_CASES];
 		unsigned slots = 1 + (unsigned)(rig_random(&seed) % RIG_SLOTS);
 
 		for (unsigned slot = 0; slot < slots; slot++) {
@@ -141,7 +141,7 @@ static void check_mixed(struct setup *s, float *const *alone, uint64_t seed)
 	rig_submit(&cpu_device_ops, s->dev, &b);
 	for (uint32_t i = 0; i < b.nr_items; i++) {
 		struct rig *r = b.items[i].request;
-		size_t c = (size_t)(r->c - cases);
+		size_t c = (size_t)(r->c - rig_cases);
 		float *out = malloc(out_bytes(r));
 
 		rig_output(r, b.items[i].slot, out);
@@ -153,12 +153,12 @@ static void check_mixed(struct setup *s, float *const *alone, uint64_t seed)
 
 static void neighbours_and_threads_change_no_bit(void **state)
 {
-	float *alone[NR_CASES];
+	float *alone[NR_RIG_CASES];
 	struct setup s;
 
 	(void)state;
 	open_device(&s, 1);
-	for (size_t i = 0; i < NR_CASES; i++)
+	for (size_t i = 0; i < NR_RIG_CASES; i++)
 		alone[i] = run_alone(&s, s.rigs[i], 1);
 	for (uint64_t seed = 1; seed <= 4; seed++)
 		check_mixed(&s, alone, seed);
@@ -167,7 +167,7 @@ static void neighbours_and_threads_change_no_bit(void **state)
 	for (uint64_t seed = 1; seed <= 8; seed++)
 		check_mixed(&s, alone, seed);
 	close_device(&s);
-	for (size_t i = 0; i < NR_CASES; i++)
+	for (size_t i = 0; i < NR_RIG_CASES; i++)
 		free(alone[i]);
 }
 
@@ -184,7 +184,7 @@ static void the_footprint_is_told(void **state)
 
 	(void)state;
 	open_device(&s, 2);
-	for (size_t i = 0; i < NR_CASES; i++) {
+	for (size_t i = 0; i < NR_RIG_CASES; i++) {
 		struct rig *r = s.rigs[i];
 		uint64_t weights = 0, workspace = 0;
 

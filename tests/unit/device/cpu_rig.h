@@ -7,52 +7,13 @@
 #ifndef OOO_TESTS_CPU_RIG_H
 #define OOO_TESTS_CPU_RIG_H
 
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "agent/device/cpu/cpu.h"
-#include "shared/lib/infer.h"
+#include "tests/unit/device/rig_case.h"
 
-#define RIG_MAX_IN  3
 #define RIG_GUARD   256 /* bytes before and after every tensor that is written */
 #define RIG_POISON  0x5a
 #define RIG_SLOTS   4
 #define RIG_TENSORS (RIG_MAX_IN + 1 + STEP_MAX_POST)
-
-struct rig_shape {
-	int rank; /* -1 or dims all 0: absent */
-	int64_t dims[6];
-};
-
-struct rig_post {
-	uint32_t op; /* 0: none */
-	struct rig_shape operand;
-	float alpha, beta;
-	int mode;
-};
-
-/* A case. Numbers that are 0 stand for the operator's neutral value. */
-struct rig_case {
-	const char *name;
-	uint32_t op;
-	struct rig_shape in[RIG_MAX_IN];
-	int kernel[2], stride[2], dilation[2], pad[4], out_pad[2], group;
-	uint32_t flags;
-	int axis;
-	float alpha, beta, bias;
-	bool x_nhwc, y_nhwc;
-	bool run_time; /* the second operand is not a constant */
-	bool plain;    /* oneDNN is expected to leave it to a plain kernel */
-	struct rig_post post[2];
-};
 
 struct rig {
 	const struct rig_case *c;
@@ -68,53 +29,6 @@ struct rig {
 	size_t arena_bytes;
 	size_t arena_at[RIG_TENSORS];
 };
-
-static inline uint64_t rig_random(uint64_t *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
-}
-
-/* -1 .. 1 */
-static inline float rig_float(uint64_t *s)
-{
-	return (float)((double)(rig_random(s) >> 11) / (double)(1ull << 52) - 1.0);
-}
-
-static inline int64_t rig_elems(const struct shape *s)
-{
-	int64_t n = 1;
-
-	for (int i = 0; i < s->rank; i++)
-		n *= s->dims[i];
-	return n;
-}
-
-static inline void rig_attr(const struct rig_case *c, struct ooo_attr *a)
-{
-	attr_init(a, c->op);
-	for (int i = 0; i < 2; i++) {
-		a->kernel[i] = c->kernel[i] ? c->kernel[i] : a->kernel[i];
-		a->stride[i] = c->stride[i] ? c->stride[i] : a->stride[i];
-		a->dilation[i] = c->dilation[i] ? c->dilation[i] : a->dilation[i];
-		a->out_pad[i] = c->out_pad[i];
-	}
-	for (int i = 0; i < 4; i++)
-		a->pad[i] = c->pad[i];
-	a->group = c->group ? c->group : a->group;
-	a->flags = c->flags;
-	a->axis = c->axis;
-	a->alpha = c->alpha != 0 ? c->alpha : a->alpha;
-	a->beta = c->beta != 0 ? c->beta : a->beta;
-	a->bias = c->bias != 0 ? c->bias : a->bias;
-}
-
-static inline bool rig_absent(const struct rig_shape *s)
-{
-	return s->rank <= 0;
-}
 
 static inline void rig_tensor(struct rig *r, uint32_t id, const struct shape *s, bool nhwc)
 {
