@@ -13,8 +13,9 @@
 
 /* Simplified twice: without the factors in between, more transpositions reach their products. */
 static int (*const passes[])(struct graph *g) = {
-	pass_simplify, pass_fold,  pass_match, pass_absorb, pass_simplify, pass_fuse,
-	pass_layout,   pass_alias, pass_plan,  pass_deps,   pass_cost,
+	pass_simplify, pass_fold, pass_match,  pass_absorb,    pass_simplify,
+	pass_attend,   pass_fuse, pass_layout, pass_precision, pass_alias,
+	pass_plan,     pass_deps, pass_cost,
 };
 
 /* What steps still read, each constant once. */

@@ -89,8 +89,20 @@ static uint64_t rnn_flops(const struct program *p, const struct step *s)
 	return saturating_mul(2 * weights, (uint64_t)(x->dims[0] * x->dims[1]));
 }
 
+static uint64_t attention_flops(const struct attention *a)
+{
+	uint64_t rows =
+		saturating_mul((uint64_t)a->batch * (uint64_t)a->heads, (uint64_t)a->queries);
+
+	return saturating_mul(saturating_mul(rows, (uint64_t)a->keys),
+			      2 * ((uint64_t)a->depth + (uint64_t)a->value_depth) +
+				      TRANSCENDENTAL_FLOPS);
+}
+
 static uint64_t step_flops(const struct program *p, const struct step *s)
 {
+	if (s->op == OP_ATTENTION)
+		return attention_flops(&s->attention);
 	switch (s->klass) {
 	case CLASS_CONV:
 		return conv_flops(p, s);

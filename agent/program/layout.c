@@ -45,6 +45,7 @@ static enum manner manner_of(uint32_t op)
 	case OOO_OP_CAST:
 	case OOO_OP_NOT:
 	case OOO_OP_WHERE:
+	case OP_ATTENTION:
 		return NEVER;
 	default:
 		return op_info(op)->klass == CLASS_POINTWISE ? COMBINES : NEVER;

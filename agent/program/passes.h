@@ -108,9 +108,11 @@ int pass_simplify(struct graph *g); /* simplify.c: what computes nothing goes aw
 int pass_fold(struct graph *g);     /* fold.c: steps on constants run now */
 int pass_match(struct graph *g);    /* match.c: formulas become the operator they stand for */
 int pass_absorb(struct graph *g);   /* absorb.c: affine steps go into weights and bias before */
+int pass_attend(struct graph *g);   /* attend.c: attention becomes one step */
 int pass_fuse(struct graph *g);
 int pass_layout(struct graph *g);
-int pass_alias(struct graph *g); /* alias.c: copies that need not be made */
+int pass_precision(struct graph *g); /* precision.c: intermediates in a lower precision */
+int pass_alias(struct graph *g);     /* alias.c: copies that need not be made */
 int pass_plan(struct graph *g);
 int pass_deps(struct graph *g);
 int pass_cost(struct graph *g);

@@ -44,7 +44,9 @@ static const char *step_op_name(uint32_t op)
 {
 	const struct op_info *info = op_info(op);
 
-	return op == OP_REORDER ? "Reorder" : info ? info->name : "?";
+	if (op == OP_REORDER)
+		return "Reorder";
+	return op == OP_ATTENTION ? "Attention" : info ? info->name : "?";
 }
 
 static void print_post(const struct program *p, const struct post *post, FILE *f)

@@ -8,9 +8,11 @@
  *   fold.c      steps whose operands are all constant are run now
  *   match.c     formulas that exporters emit become the operator that they stand for
  *   absorb.c    batch-norm and other factors and sums by channel go into the weights before them
+ *   attend.c    attention becomes one step, where the device has a kernel for it
  *   fuse.c      activation and residual become post-operations of the step before
  *   layout.c    convolution nets run channels-last (or blocked) where the device likes that better;
  *               OP_REORDER steps where the layout changes
+ *   precision.c intermediates in a lower precision, where that was permitted
  *   alias.c     copies that need not be made
  *   plan.c      liveness -> one offset in the workspace per intermediate
  *   deps.c      which steps must have been issued before which (data and workspace reuse)
@@ -28,8 +30,9 @@
 #include "shared/lib/infer.h"
 
 /* Steps that only the compiler creates; numbered after the ABI's operators. */
-#define OP_REORDER  (OOO_OP_LIMIT + 0) /* same elements, out's layout differs from in's */
-#define NR_STEP_OPS (OOO_OP_LIMIT + 1)
+#define OP_REORDER   (OOO_OP_LIMIT + 0) /* same elements, out's layout differs from in's */
+#define OP_ATTENTION (OOO_OP_LIMIT + 1) /* Q, K, V, [mask]: struct attention */
+#define NR_STEP_OPS  (OOO_OP_LIMIT + 2)
 
 enum layout {
 	LAYOUT_PLAIN,   /* row-major, as the tenant declared it */
@@ -68,12 +71,43 @@ struct post {
 	int32_t mode;
 };
 
+/*
+ * Scaled dot-product attention, by batch, head and query i over keys j:
+ *
+ *	out[i] = softmax_j(scale * Q[i] . K[j] + mask[i, j]) V[j]
+ *
+ * Each tensor is read and written where it lies, whatever its shape says: at[] gives the elements
+ * from one batch, head and row to the next (0: all share it). Columns are neighbours.
+ */
+enum attention_operand {
+	ATTENTION_Q,    /* a row is a query, `depth` columns */
+	ATTENTION_K,    /* a row is a key, `depth` columns */
+	ATTENTION_V,    /* a row is a key, `value_depth` columns */
+	ATTENTION_MASK, /* a row is a query, `keys` columns */
+	ATTENTION_OUT,  /* a row is a query, `value_depth` columns */
+	ATTENTION_OPERANDS
+};
+
+#define ATTENTION_MAX_DEPTH 256
+
+struct attention {
+	int32_t batch, heads, queries, keys, depth, value_depth;
+	float scale;
+	uint32_t zero_unseeing; /* a query that sees no key results in 0, not in NaN */
+	struct attention_at {
+		int64_t start, batch, head, row;
+	} at[ATTENTION_OPERANDS];
+};
+
 struct step {
-	uint32_t op; /* enum ooo_op or OP_REORDER */
+	uint32_t op; /* enum ooo_op, OP_REORDER or OP_ATTENTION */
 	uint16_t nr_in, nr_out;
 	uint16_t nr_post;
 	uint8_t klass; /* enum kernel_class */
-	struct ooo_attr attr;
+	union {
+		struct ooo_attr attr;
+		struct attention attention; /* OP_ATTENTION */
+	};
 	struct post post[STEP_MAX_POST];
 	uint32_t *in, *out; /* tensor ids, OOO_NONE for an absent operand; bias is operand 2 */
 	uint32_t nr_deps; /* steps that must be issued (same lane) or complete (other lane) before */
@@ -96,14 +130,19 @@ struct program {
 	size_t workspace_bytes;     /* planned peak, one slot */
 	size_t tensor_bytes;        /* sum of the intermediates without the plan */
 	size_t weight_bytes;        /* constants that steps still read */
-	void *map;                  /* the tenant's sealed memfd, read-only */
+	uint64_t share_key; /* devices may keep equal weights of programs with this key once; 0: no */
+	uint8_t precision; /* enum ooo_dtype that products compute in; 0: as declared */
+	void *map;         /* the tenant's sealed memfd, read-only */
 	size_t map_bytes;
 	struct const_block *const_blocks; /* constants made by folding, owned */
 };
 
 struct compile_opts {
 	const struct device_caps *caps; /* what the device prefers; NULL: plain layouts */
-	uint64_t max_weight_bytes;      /* quotas; 0 = none */
+	/* enum ooo_dtype that the tenant permits to compute in; 0: as declared. A permission and no
+	 * command: a device that does not list it in its caps computes in fp32 all the same. */
+	uint8_t precision;
+	uint64_t max_weight_bytes; /* quotas; 0 = none */
 	uint64_t max_workspace_bytes;
 	/* Runs one step on plain buffers, for constant folding: the cpu device's. NULL: do not fold. */
 	int (*eval)(const struct step *step, const struct tensor *tensors, const void *const *in,

@@ -31,7 +31,11 @@
  *	  MAGIC    u32  OOO_CTL_MAGIC, required
  *	  VERSION  u32  OOO_CTL_VERSION, required
  *	  CURSOR   u64  dumps: where to go on, from the NLMSG_DONE before; absent to begin
- *	  TENANT   u32  PROGRAM_LIST: this tenant's alone
+ *	  TENANT   u32  PROGRAM_LIST: this tenant's alone; TENANT_SET: which, required
+ *	  WEIGHT, PARTITION  u32  TENANT_SET: one of them at least
+ *
+ *	POLICY_FD  u64  POLICY_DIFF, POLICY_LOAD: required; a sealed memfd of the asker's process, which
+ *	           waits for the answer, with the file in it
  *
  * Validation is strict: an attribute that is unknown, not for this verb, repeated, or not exactly of
  * its length fails the request, and so do bytes left over.
@@ -41,8 +45,15 @@
  *	DEVICE_LIST   everybody       dump of DEVICE
  *	TENANT_LIST   everybody [1]   dump of TENANT, in order of id
  *	PROGRAM_LIST  everybody [1]   dump of PROGRAM, in order of tenant and id
+ *	METRICS_SHOW  everybody [1]   dump of METRICS, whose texts make one
  *	STATS_SHOW    everybody [1]   dump: one DISPATCHER, then a USAGE for each tenant in order of id
+ *	MONITOR_SHOW  everybody [1]   dump of EVENT, in order of number; CURSOR is the number to begin
+ *	                              with, and NLMSG_DONE has it only if there is more
+ *	POLICY_SHOW, POLICY_SAVE  administrators  dump of POLICY, whose texts make the file
+ *	POLICY_DIFF   administrators  dump of CHANGE, in order of tenant
+ *	POLICY_LOAD   administrators  acknowledgement
  *	STATS_RESET   administrators  acknowledgement
+ *	TENANT_SET    administrators  acknowledgement
  *
  * Administrators are uid 0, the uid that the agent runs as, and the members of the group given with
  * `ooo-agent --group`. [1] Everybody else sees the records of his own tenants only.
@@ -78,6 +89,10 @@
  *	-EOPNOTSUPP       no verb has this type
  *	-EBUSY            this user sends more than OOO_CTL_RATE requests a second
  *	-EMSGSIZE         a record does not fit in a message
+ *	-ENOENT           no such tenant, by id or by name
+ *	-ENODEV           the tenant's device has no such partition
+ *	-ERANGE           a value out of range
+ *	-EBADMSG          a policy file that is wrong; the text says where
  *	-ENOMEM
  *
  * The agent does not answer what is shorter than a header, what has a type below NLMSG_MIN_TYPE, or
@@ -99,7 +114,8 @@
 #define OOO_CTL_MSG_BYTES   8192u   /* of an answer */
 #define OOO_CTL_DUMP_PARTS  8u      /* messages for one request, without NLMSG_DONE */
 #define OOO_CTL_RATE        500u    /* requests a second and user, with bursts of twice that */
-#define OOO_CTL_TEXT_BYTES  256u    /* of an error's sentence, with its NUL */
+#define OOO_CTL_NOTE        "note: " /* begins an acknowledgement's sentence that its asker should read */
+#define OOO_CTL_TEXT_BYTES  256u /* of an error's sentence, with its NUL */
 
 enum ooo_ctl_type {
 #define VERB(NAME, OBJECT, word, code, ACCESS, REPLY, help)                                        \
@@ -116,7 +132,25 @@ enum ooo_ctl_attr {
 	OOO_CTL_A_TENANT_ID = 5,
 #define GROUP(NAME, attr, key, help) OOO_CTL_A_##NAME = attr,
 #include "verbs.def"
-	OOO_CTL_A_LIMIT = 32 /* every number is below this */
+	/* of a request: */
+	OOO_CTL_A_WEIGHT = 14,
+	/* 15 was a partition's number */
+	OOO_CTL_A_NAME = 16,
+	OOO_CTL_A_CLASS = 17,
+	OOO_CTL_A_SLO = 18,
+	OOO_CTL_A_ADMISSION = 19,
+	OOO_CTL_A_ISOLATE = 20,
+	OOO_CTL_A_INFLIGHT = 21,
+	OOO_CTL_A_RATE = 22,
+	OOO_CTL_A_SM_MIN = 23,
+	OOO_CTL_A_SM_MAX = 24,
+	OOO_CTL_A_MEMORY = 25,
+	OOO_CTL_A_PARTITION = 28,
+	OOO_CTL_A_SMS = 29,
+	OOO_CTL_A_DEVICE_INDEX = 30,
+	OOO_CTL_A_POLICY_FD = 43,
+	OOO_CTL_A_PROGRAM_NAME = 45,
+	OOO_CTL_A_LIMIT = 64 /* every number is below this */
 };
 
 /* Attributes of an NLMSG_ERROR besides the kernel's own NLMSGERR_ATTR_*. */

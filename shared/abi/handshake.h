@@ -16,6 +16,7 @@
  *   UNBIND  -> DONE     refused (OOO_BUSY) while a request on it is in flight
  *   UNLOAD  -> DONE     refused (OOO_BUSY) while a request of it is in flight
  *   STATS   -> STATS_REPLY
+ *   ADMIT   -> ADMITTED  whether requests at a rate would be in time; promises nothing
  *
  * Closing the socket disconnects: requests in flight finish, then everything is released.
  */
@@ -43,11 +44,13 @@ enum ooo_msg_type {
 	OOO_MSG_UNBIND = 4,
 	OOO_MSG_UNLOAD = 5,
 	OOO_MSG_STATS = 6,
+	OOO_MSG_ADMIT = 7,
 	OOO_MSG_WELCOME = 65,
 	OOO_MSG_LOADED = 66,
 	OOO_MSG_BOUND = 67,
 	OOO_MSG_DONE = 68,
 	OOO_MSG_STATS_REPLY = 69,
+	OOO_MSG_ADMITTED = 70,
 };
 
 struct ooo_msg {
@@ -88,7 +91,7 @@ struct ooo_msg_welcome {
 struct ooo_msg_load {
 	struct ooo_msg msg;
 	uint64_t program_bytes; /* size of the memfd */
-	uint32_t precision;     /* enum ooo_dtype to compute in; 0 = as declared */
+	uint32_t precision;     /* enum ooo_dtype that fp32 may be computed in; 0 = as declared */
 	uint32_t flags;         /* 0 */
 	uint64_t resv[4];
 };
@@ -151,6 +154,24 @@ struct ooo_msg_stats_reply {
 	uint64_t resv[5];
 };
 
+struct ooo_msg_admit {
+	struct ooo_msg msg;
+	uint32_t program;
+	uint32_t resv0;
+	uint64_t rate_milli; /* requests in 1000 s */
+	uint64_t slo_ns;     /* 0 = as the administrator set for the tenant */
+};
+
+struct ooo_msg_admitted {
+	struct ooo_msg msg;
+	uint32_t admitted;   /* 0 or 1 */
+	uint32_t measured;   /* requests that the prediction comes from; 0 = a guess */
+	uint64_t most_milli; /* the highest rate that would be admitted */
+	uint64_t bound_ns; /* 99 of 100 take no longer at the rate asked for; UINT64_MAX = no bound */
+	char text[OOO_TEXT_BYTES];
+	uint64_t resv[4];
+};
+
 #ifndef __cplusplus
 _Static_assert(sizeof(struct ooo_msg) == 16, "ABI");
 _Static_assert(sizeof(struct ooo_msg_hello) == 104, "ABI");
@@ -162,6 +183,8 @@ _Static_assert(sizeof(struct ooo_msg_bound) == 280, "ABI");
 _Static_assert(sizeof(struct ooo_msg_unbind) == 24, "ABI");
 _Static_assert(sizeof(struct ooo_msg_done) == 272, "ABI");
 _Static_assert(sizeof(struct ooo_msg_stats_reply) == 144, "ABI");
+_Static_assert(sizeof(struct ooo_msg_admit) == 40, "ABI");
+_Static_assert(sizeof(struct ooo_msg_admitted) == 328, "ABI");
 #endif
 
 #endif

@@ -62,7 +62,8 @@ enum ooo_dtype {
 	OOO_BOOL = 6, /* one byte, 0 or 1 */
 	OOO_UINT8 = 7,
 	OOO_INT8 = 8,
-	OOO_FP64 = 9, /* constants and casts at import only; no device computes in it */
+	OOO_FP64 = 9,  /* constants and casts at import only; no device computes in it */
+	OOO_TF32 = 10, /* a precision to compute in; no tensor has it */
 	OOO_DTYPE_LIMIT
 };
 

@@ -53,7 +53,10 @@ struct ooo_ring {
 	uint32_t sq_tail;
 	uint32_t cq_head;
 	uint32_t tenant_flags; /* enum ooo_ring_flag: the tenant sleeps */
-	uint32_t resv1[13];
+	/* CLOCK_MONOTONIC in us, its low half, when it last began to read as many completions as
+	 * the SQ has entries: for the agent to tell a slow reader. Statistics only. */
+	uint32_t read_us;
+	uint32_t resv1[12];
 	/* line 2: written by the agent while it fetches */
 	uint32_t sq_head;
 	uint32_t agent_flags; /* enum ooo_ring_flag: the agent sleeps */
@@ -93,14 +96,15 @@ enum ooo_cqe_flag {
 
 struct ooo_cqe {
 	uint64_t cookie;
-	uint32_t status;     /* enum ooo_status */
-	uint16_t flags;      /* enum ooo_cqe_flag */
-	uint16_t width;      /* mean number of steps in the bundles it ran in, times 16 */
-	uint64_t fetch_ns;   /* CLOCK_MONOTONIC when the agent took the submission */
-	uint64_t start_ns;   /* when its first step was dispatched; 0 = never */
-	uint64_t finish_ns;  /* when its last step was seen complete */
-	uint64_t service_ns; /* device time that its steps used */
-	uint64_t resv[2];
+	uint32_t status;       /* enum ooo_status */
+	uint16_t flags;        /* enum ooo_cqe_flag */
+	uint16_t width;        /* mean number of steps in the bundles it ran in, times 16 */
+	uint64_t fetch_ns;     /* CLOCK_MONOTONIC when the agent took the submission */
+	uint64_t start_ns;     /* when its first step was dispatched; 0 = never */
+	uint64_t finish_ns;    /* when its last step was seen complete */
+	uint64_t service_ns;   /* device time that its steps used */
+	uint64_t predicted_ns; /* OOO_REFUSED: when it would have finished; else 0 */
+	uint64_t resv;
 };
 
 #ifndef __cplusplus

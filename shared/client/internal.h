@@ -60,6 +60,7 @@ union reply {
 	struct ooo_msg_bound bound;
 	struct ooo_msg_done done;
 	struct ooo_msg_stats_reply stats;
+	struct ooo_msg_admitted admitted;
 };
 
 void client_link_init(struct link *link);
@@ -122,6 +123,15 @@ struct submit_side {
 	uint32_t nr_cancels;   /* sent, free-running */
 };
 
+/* How long waits took of late: decides how long the next one stays awake (wait.c). */
+struct spin {
+	uint32_t recent_us; /* moving average, SPIN_MAX_US at most */
+	uint32_t in_vain;   /* waits in a row that were longer than that */
+};
+
+#define SPIN_MAX_US  100
+#define SPIN_IN_VAIN 3 /* then spin less and less */
+
 struct poll_side {
 	uint32_t cq_head;         /* ours, published */
 	uint32_t cq_tail_cached;  /* the agent's, as last read */
@@ -131,6 +141,7 @@ struct poll_side {
 	uint32_t lost_cursor;     /* next entry to report once the agent is gone */
 	bool armed;               /* NEED_WAKEUP is set, and the eventfd may have been written */
 	uint64_t looked_ns;       /* coarse clock when the socket was last looked at */
+	struct spin spin;
 };
 
 struct ooo_client {
@@ -167,6 +178,9 @@ int client_ask(struct ooo_client *client, struct link *link, struct ooo_msg *req
 
 /* Empty table and counters for a new link. 0 or -ENOMEM. */
 int client_requests_init(struct ooo_client *client, const struct link *link);
+/* Microseconds to spin, if asked_us are asked for; and what a wait teaches. */
+uint32_t spin_budget(const struct spin *s, uint32_t asked_us);
+void spin_learn(struct spin *s, uint64_t waited_us);
 bool client_is_gone(const struct ooo_client *client);
 /* From now on nothing is submitted, and what is in flight will be reported lost. */
 void client_mark_gone(struct ooo_client *client);

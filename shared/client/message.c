@@ -26,6 +26,8 @@ static size_t message_bytes(uint16_t type)
 		return sizeof(struct ooo_msg_unbind);
 	case OOO_MSG_STATS:
 		return sizeof(struct ooo_msg_stats);
+	case OOO_MSG_ADMIT:
+		return sizeof(struct ooo_msg_admit);
 	case OOO_MSG_WELCOME:
 		return sizeof(struct ooo_msg_welcome);
 	case OOO_MSG_LOADED:
@@ -36,6 +38,8 @@ static size_t message_bytes(uint16_t type)
 		return sizeof(struct ooo_msg_done);
 	case OOO_MSG_STATS_REPLY:
 		return sizeof(struct ooo_msg_stats_reply);
+	case OOO_MSG_ADMITTED:
+		return sizeof(struct ooo_msg_admitted);
 	default:
 		return 0;
 	}
@@ -58,6 +62,9 @@ static const char *reply_text(union reply *reply)
 		break;
 	case OOO_MSG_DONE:
 		text = reply->done.text;
+		break;
+	case OOO_MSG_ADMITTED:
+		text = reply->admitted.text;
 		break;
 	default:
 		return "";

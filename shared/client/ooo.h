@@ -44,8 +44,10 @@ struct ooo_options {
 	const char *name;   /* name shown to the operator; NULL: the program's name and pid */
 	uint32_t sq_entries; /* submissions in flight at most; 0: 256. Rounded up to a power of two */
 	uint64_t arena_bytes; /* for all bindings together; 0: 64 MiB. Pages count once touched */
-	uint32_t spin_us;     /* ooo_wait() spins this long before it sleeps; default 20 */
-	uint32_t timeout_ms;  /* for each exchange with the agent except load; 0: 5000 */
+	/* ooo_wait() spins this long before it sleeps; default 20. Below 100 it adapts: longer, up to 100,
+	 * while completions come within that, and less and less while they do not. 0: never. */
+	uint32_t spin_us;
+	uint32_t timeout_ms; /* for each exchange with the agent except load; 0: 5000 */
 };
 
 #define OOO_OPTIONS_INIT                                                                           \
@@ -135,8 +137,12 @@ const char *ooo_op_name(enum ooo_op op);
 /* ---- loading and binding --------------------------------------------------------------------- */
 
 struct ooo_program_opts {
-	size_t size;              /* sizeof(struct ooo_program_opts) */
-	enum ooo_dtype precision; /* compute in this type; 0: as declared */
+	size_t size; /* sizeof(struct ooo_program_opts) */
+	/* What an fp32 program may be computed in: OOO_FP16, OOO_BF16 or OOO_TF32 permit the device
+	 * to keep intermediates, or to multiply, in that type where it gains by it; inputs and
+	 * outputs stay as declared. A permission, not a command: a device without that type (the
+	 * cpu) computes in fp32. 0 or OOO_FP32: as declared. */
+	enum ooo_dtype precision;
 };
 
 /*
@@ -211,6 +217,7 @@ struct ooo_completion {
 	uint64_t start_ns;   /* its first step was dispatched */
 	uint64_t finish_ns;  /* its last step was seen complete */
 	uint64_t service_ns; /* device time used */
+	uint64_t predicted_ns; /* OOO_REFUSED: when it would have finished; else 0 */
 };
 
 /*
@@ -249,6 +256,22 @@ struct ooo_stats {
 
 /* What the agent has counted for this tenant. 0, -ECONNRESET, -ETIMEDOUT. */
 int ooo_stats(struct ooo_client *client, struct ooo_stats *stats);
+
+struct ooo_admission {
+	int admitted;      /* all but one in a hundred would be in time */
+	uint32_t measured; /* requests that this is predicted from; 0 = the costs are a guess */
+	double most_per_s; /* the highest rate at which they would be */
+	uint64_t bound_ns; /* 99 of 100 take no longer at the rate asked for; UINT64_MAX: no bound */
+};
+
+/*
+ * Would requests of a program be in time if `per_s` of them came in a second? slo_ns: the latency that
+ * they are due in, 0 for the one that the administrator set. The agent answers from costs that it
+ * learned, from the tenant's weight and from what the others use now; it reserves nothing. 0,
+ * -EINVAL, -ENOENT (no such program), -ECONNRESET, -ETIMEDOUT.
+ */
+int ooo_admit(struct ooo_program *program, double per_s, uint64_t slo_ns,
+	      struct ooo_admission *out);
 
 #pragma GCC visibility pop
 

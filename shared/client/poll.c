@@ -11,6 +11,7 @@
 
 #include "shared/abi/ring_sync.h"
 #include "shared/client/internal.h"
+#include "shared/lib/probe.h"
 
 #define LOOK_EVERY_NS 1000000 /* how often a poll that finds nothing looks at the socket */
 
@@ -89,6 +90,17 @@ static void give_back(struct ooo_client *c, uint32_t nr)
 	ring_store_release(&c->pol.nr_reaped, c->pol.nr_reaped + nr);
 }
 
+static void probe_completion(const struct ooo_client *c, const struct ooo_completion *done)
+{
+	uint64_t now_ns;
+
+	if (!probe_reaped_wanted())
+		return;
+	now_ns = ooo_now_ns();
+	probe_reaped((uintptr_t)c, done->cookie, now_ns - done->submit_ns,
+		     now_ns > done->finish_ns ? now_ns - done->finish_ns : 0);
+}
+
 /* A completion that belongs to a request in flight fills *done; others are ignored. */
 static bool take(struct ooo_client *c, const struct ooo_cqe *cqe, uint32_t nr,
 		 struct ooo_completion *done)
@@ -112,7 +124,9 @@ static bool take(struct ooo_client *c, const struct ooo_cqe *cqe, uint32_t nr,
 		.start_ns = cqe->start_ns,
 		.finish_ns = cqe->finish_ns,
 		.service_ns = cqe->service_ns,
+		.predicted_ns = cqe->predicted_ns,
 	};
+	probe_completion(c, done);
 	retire(c, index, nr);
 	return true;
 }
@@ -127,6 +141,8 @@ static bool look_at_queue(struct ooo_client *c)
 		client_mark_gone(c);
 		return false;
 	}
+	if (tail - p->cq_head >= c->link.sq_entries)
+		ring_store_relaxed(&c->link.ring->read_us, (uint32_t)(ooo_now_ns() / 1000));
 	p->cq_tail_cached = tail;
 	return tail != p->cq_head;
 }

@@ -46,10 +46,19 @@ static int read_program_opts(struct ooo_client *client, const struct ooo_program
 		return client_fail(client, -EINVAL,
 				   "load: ooo_program_opts.size is %zu, it must be sizeof (%zu)",
 				   opts->size, sizeof(*opts));
-	if ((uint32_t)opts->precision >= OOO_DTYPE_LIMIT)
+	switch ((uint32_t)opts->precision) {
+	case 0:
+	case OOO_FP32:
+	case OOO_TF32:
+	case OOO_BF16:
+	case OOO_FP16:
+		break;
+	default:
 		return client_fail(client, -EINVAL,
-				   "load: there is no element type %u to compute in",
+				   "load: ooo_program_opts.precision is %u, which is none of"
+				   " OOO_FP32, OOO_TF32, OOO_BF16 and OOO_FP16",
 				   (unsigned)opts->precision);
+	}
 	*precision = opts->precision;
 	return 0;
 }
@@ -156,6 +165,32 @@ int ooo_unload(struct ooo_program *program)
 	if (rc)
 		return rc;
 	client_program_free(program);
+	return 0;
+}
+
+int ooo_admit(struct ooo_program *program, double per_s, uint64_t slo_ns, struct ooo_admission *out)
+{
+	struct ooo_client *client = program->client;
+	struct ooo_msg_admit req = { .msg.type = OOO_MSG_ADMIT,
+				     .program = program->info.id,
+				     .slo_ns = slo_ns };
+	union reply reply;
+	int rc;
+
+	if (!(per_s >= 0 && per_s <= 1e12))
+		return client_fail(client, -EINVAL, "admission of program '%s': no such rate",
+				   program->name);
+	req.rate_milli = (uint64_t)(per_s * 1000);
+	rc = client_ask(client, &client->link, &req.msg, -1, OOO_MSG_ADMITTED, &reply,
+			client->opts.timeout_ms, "admission of a rate");
+	if (rc)
+		return rc;
+	*out = (struct ooo_admission){
+		.admitted = reply.admitted.admitted != 0,
+		.measured = reply.admitted.measured,
+		.most_per_s = (double)reply.admitted.most_milli / 1000,
+		.bound_ns = reply.admitted.bound_ns,
+	};
 	return 0;
 }
 

@@ -61,6 +61,7 @@ int client_status_errno(uint32_t status)
 		return -ETIMEDOUT;
 	case OOO_AGENT_GONE:
 	case OOO_DROPPED:
+	case OOO_DEVICE_GONE:
 		return -ECONNRESET;
 	default: /* BAD_MESSAGE, VERSION, and what makes no sense in a reply */
 		return -EPROTO;

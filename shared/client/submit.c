@@ -11,6 +11,7 @@
 
 #include "shared/abi/ring_sync.h"
 #include "shared/client/internal.h"
+#include "shared/lib/probe.h"
 
 int client_requests_init(struct ooo_client *client, const struct link *link)
 {
@@ -99,8 +100,10 @@ static int submit_locked(struct ooo_binding *binding, uint64_t deadline_ns, uint
 
 	if (client_is_gone(c))
 		return -ECONNRESET;
-	if (!entry_is_free(c) || !queue_has_room(c))
+	if (!entry_is_free(c) || !queue_has_room(c)) {
+		probe_busy((uintptr_t)c, cookie, c->nr_entries, now_ns);
 		return -EAGAIN;
+	}
 	index = c->free_ring[c->sub.free_head++ & (c->nr_entries - 1)];
 	entry = &c->entries[index];
 	gen = ring_load_relaxed(&entry->gen) + 1;
@@ -120,6 +123,7 @@ static int submit_locked(struct ooo_binding *binding, uint64_t deadline_ns, uint
 		.submit_ns = now_ns,
 	};
 	publish(c);
+	probe_submitted((uintptr_t)c, cookie, deadline_ns, now_ns);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ static const struct {
 	[OOO_FP32] = { "fp32", 4 },   [OOO_FP16] = { "fp16", 2 },   [OOO_BF16] = { "bf16", 2 },
 	[OOO_INT64] = { "int64", 8 }, [OOO_INT32] = { "int32", 4 }, [OOO_BOOL] = { "bool", 1 },
 	[OOO_UINT8] = { "uint8", 1 }, [OOO_INT8] = { "int8", 1 },   [OOO_FP64] = { "fp64", 8 },
+	[OOO_TF32] = { "tf32", 0 },
 };
 
 const struct op_info *op_info(uint32_t op)

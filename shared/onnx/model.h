@@ -10,7 +10,7 @@
 #include "shared/onnx/wire.h"
 
 #define MIN_OPSET 7
-#define MAX_OPSET 17
+#define MAX_OPSET 22
 
 struct ooo_onnx_model {
 	struct wire_budget budget;

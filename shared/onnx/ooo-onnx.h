@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libooo-onnx: build a libooo program from an ONNX model (opset 7 to 17).
+ * libooo-onnx: build a libooo program from an ONNX model (opset 7 to 22).
  *
  *   ooo_onnx_open -> look at inputs and outputs -> ooo_onnx_build -> ooo_load, ... (ooo.h)
  *

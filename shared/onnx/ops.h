@@ -38,6 +38,8 @@ IMPORT(pow);
 IMPORT(mod);
 IMPORT(clip);
 IMPORT(shrink);
+IMPORT(gelu);
+IMPORT(mish);
 IMPORT(is_nan);
 IMPORT(is_inf);
 IMPORT(identity);
@@ -63,6 +65,8 @@ IMPORT(transpose);
 IMPORT(expand);
 IMPORT(tile);
 IMPORT(gather);
+IMPORT(gather_elements);
+IMPORT(gather_nd);
 IMPORT(depth_to_space);
 IMPORT(space_to_depth);
 

@@ -48,6 +48,7 @@ IMPORT(split)
 	struct value *x = n->in[0];
 	int axis = attr_axis(n, "axis", 0, x->shape.rank), nr, count;
 	int64_t *sizes = import_alloc(n->im, (n->pb->n_output + 1) * sizeof(*sizes)), start = 0;
+	int64_t part;
 
 	nr = (int)n->pb->n_output; /* those that nobody uses count as well */
 	if (!sizes)
@@ -56,18 +57,25 @@ IMPORT(split)
 		return refuse(n, "sizes are an input from opset 13 on only");
 	count = n->opset < 13 ? attr_ints(n, "split", sizes, nr)
 			      : operand_ints(n, 1, "split", sizes, nr);
+	if (n->opset >= 18 && attr_has(n, "num_outputs") &&
+	    (count >= 0 || attr_int(n, "num_outputs", nr) != nr))
+		return refuse(n,
+			      "num_outputs beside sizes, or other than the outputs that there are");
 	if (attrs_done(n))
 		return n->rc;
 	if (x->shape.rank == 0)
 		return refuse(n, "a scalar cannot be split");
-	if (count < 0 && x->shape.dims[axis] % nr)
+	/* From opset 18 on the last of equal parts may be shorter. */
+	part = (x->shape.dims[axis] + nr - 1) / nr;
+	if (count < 0 &&
+	    (n->opset < 18 ? x->shape.dims[axis] % nr : x->shape.dims[axis] < part * (nr - 1)))
 		return refuse(n, "%" PRId64 " elements do not split into %d equal parts",
 			      x->shape.dims[axis], nr);
 	if (count >= 0 && count != nr)
 		return refuse(n, "has %d sizes for %d outputs", count, nr);
 	for (int i = 0; i < nr; i++) {
 		if (count < 0)
-			sizes[i] = x->shape.dims[axis] / nr;
+			sizes[i] = i + 1 < nr ? part : x->shape.dims[axis] - start;
 		if (sizes[i] < 0 || sizes[i] > x->shape.dims[axis] - start)
 			return refuse(n, "the sizes do not add up to %" PRId64,
 				      x->shape.dims[axis]);
@@ -212,6 +220,32 @@ static void pad_value(struct node *n, struct ooo_attr *a)
 		refuse(n, "the value %g is not a number in fp32, which is not supported", v);
 }
 
+/* pads[] names some axes only: 0 for the others. The new count, or -1 when refused. */
+static int spread_pads(struct node *n, int64_t pads[2 * OOO_MAX_RANK], int count)
+{
+	int64_t axes[OOO_MAX_RANK], given[2 * OOO_MAX_RANK];
+	int rank = n->in[0]->shape.rank;
+	int nr = operand_ints(n, 3, "axes", axes, OOO_MAX_RANK);
+	uint32_t seen = 0;
+
+	if (nr < 0 || count != 2 * nr)
+		return refuse(n, "pads has %d elements for %d axes", count, nr), -1;
+	memcpy(given, pads, sizeof(given));
+	memset(pads, 0, 2 * OOO_MAX_RANK * sizeof(*pads));
+	for (int i = 0; i < nr; i++) {
+		int axis = normal_axis(n, axes[i], rank);
+
+		if (n->rc)
+			return -1;
+		if (seen & 1u << axis)
+			return refuse(n, "an axis is given twice"), -1;
+		seen |= 1u << axis;
+		pads[axis] = given[i];
+		pads[axis + rank] = given[i + nr];
+	}
+	return 2 * rank;
+}
+
 IMPORT(pad)
 {
 	static const char *const modes[] = { "constant", "reflect", "edge" };
@@ -231,6 +265,8 @@ IMPORT(pad)
 	pad_value(n, &a);
 	if (attrs_done(n))
 		return n->rc;
+	if (operand(n, 3))
+		count = spread_pads(n, pads, count);
 	if (count != 2 * x->rank)
 		return refuse(n, "pads has %d elements for an input of rank %d", count, x->rank);
 	pad_bounds(n, &a, pads);
@@ -321,6 +357,119 @@ IMPORT(gather)
 				      size);
 	}
 	return emit_node(n, op, &a);
+}
+
+/* A vector of positions in the operand as one row of elements (or of slices): -1: refused. */
+static int flat_index(struct node *n, const struct shape *shape, int axis, int64_t at,
+		      int64_t *flat)
+{
+	int64_t size = shape->dims[axis];
+
+	if (at < -size || at >= size)
+		return refuse(n, "index %" PRId64 " is outside an axis of %" PRId64, at, size), -1;
+	*flat = *flat * size + (at < 0 ? at + size : at);
+	return 0;
+}
+
+/* Constant indices only: what they select is then a Gather from the flattened operand. */
+static const struct value *constant_index(struct node *n)
+{
+	const struct value *index = n->in[1];
+
+	if (!index->constant || !is_int(index)) {
+		refuse(n, "indices that are not constant are not supported");
+		return NULL;
+	}
+	return account(n, value_elems(index)) ? NULL : index;
+}
+
+static void gather_flat(struct node *n, enum ooo_op op, int64_t rows, const struct shape *row,
+			struct value *index)
+{
+	struct shape flat = { .rank = row->rank + 1, .dims = { rows } };
+	struct value *x, *out;
+	struct ooo_attr a;
+
+	if (n->rc || !index)
+		return;
+	memcpy(flat.dims + 1, row->dims, (size_t)row->rank * sizeof(*row->dims));
+	ooo_attr_init(&a, op);
+	x = reshape(n, n->in[0], flat.rank, flat.dims);
+	if (x && !emit(n, op, &a, (struct value *const[]){ x, index }, 2, &out, 1))
+		set_out(n, 0, out);
+}
+
+IMPORT(gather_elements)
+{
+	const struct shape *x = &n->in[0]->shape;
+	int axis = attr_axis(n, "axis", 0, x->rank);
+	const struct value *index = attrs_done(n) ? NULL : constant_index(n);
+	struct shape shape, none = { 0 };
+	struct value *flat;
+	void *data;
+
+	if (!index)
+		return n->rc;
+	shape = index->shape;
+	if (shape.rank != x->rank)
+		return refuse(n, "indices of rank %d for an input of rank %d", shape.rank, x->rank);
+	for (int i = 0; i < x->rank; i++)
+		if (i != axis && shape.dims[i] > x->dims[i])
+			return refuse(n, "indices are longer than axis %d", i);
+	shape.dtype = OOO_INT64;
+	flat = new_constant(n, &shape, &data);
+	for (int64_t i = 0; flat && i < value_elems(index); i++) {
+		int64_t left = i, at[OOO_MAX_RANK], sum = 0;
+
+		for (int d = x->rank - 1; d >= 0; d--) {
+			at[d] = left % shape.dims[d];
+			left /= shape.dims[d];
+		}
+		at[axis] = value_int(index, i);
+		for (int d = 0; d < x->rank; d++)
+			if (flat_index(n, x, d, at[d], &sum))
+				return n->rc;
+		((int64_t *)data)[i] = sum;
+	}
+	gather_flat(n, op, value_elems(n->in[0]), &none, flat);
+	return n->rc;
+}
+
+IMPORT(gather_nd)
+{
+	const struct shape *x = &n->in[0]->shape;
+	int batch = attr_range(n, "batch_dims", 0, 0, 0);
+	const struct value *index = attrs_done(n) ? NULL : constant_index(n);
+	struct shape shape, row = { 0 };
+	struct value *flat;
+	int64_t depth, rows = 1;
+	void *data;
+
+	(void)batch;
+	if (!index)
+		return n->rc;
+	shape = index->shape;
+	depth = shape.rank ? shape.dims[shape.rank - 1] : 0;
+	if (depth < 1 || depth > x->rank)
+		return refuse(n, "indices of %" PRId64 " coordinates for an input of rank %d",
+			      depth, x->rank);
+	for (int d = 0; d < (int)depth; d++)
+		rows *= x->dims[d];
+	row.rank = x->rank - (int)depth;
+	memcpy(row.dims, x->dims + depth, (size_t)row.rank * sizeof(*row.dims));
+	shape.rank--;
+	shape.dtype = OOO_INT64;
+	flat = new_constant(n, &shape, &data);
+	for (int64_t i = 0; flat && i < value_elems(index) / depth; i++) {
+		int64_t sum = 0;
+
+		for (int d = 0; d < (int)depth; d++)
+			if (flat_index(n, x, d, value_int(index, i * depth + d), &sum))
+				return n->rc;
+		((int64_t *)data)[i] = sum;
+	}
+	gather_flat(n, op, rows, &row, flat);
+	return n->rc;
 }
 
 static int block_size(struct node *n)

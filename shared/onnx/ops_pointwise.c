@@ -228,6 +228,28 @@ IMPORT(shrink)
 	return emit(n, OOO_OP_WHERE, NULL, in, 3, n->out, 1);
 }
 
+IMPORT(gelu)
+{
+	static const char *const forms[] = { "none", "tanh" };
+	struct ooo_attr a;
+
+	ooo_attr_init(&a, op);
+	a.mode = attr_enum(n, "approximate", "none", forms, 2);
+	return emit_node(n, op, &a);
+}
+
+/* x * tanh(log(1 + exp(x))) */
+IMPORT(mish)
+{
+	struct value *x = n->in[0], *soft;
+
+	if (attrs_done(n))
+		return n->rc;
+	soft = emit1(n, OOO_OP_SOFTPLUS, NULL, x);
+	set_out(n, 0, emit2(n, OOO_OP_MUL, x, emit1(n, op, NULL, soft)));
+	return n->rc;
+}
+
 IMPORT(is_nan)
 {
 	if (attrs_done(n))
@@ -268,6 +290,8 @@ IMPORT(cast)
 	int64_t to = attr_int(n, "to", 0);
 	enum ooo_dtype dtype = to > 0 && to < INT32_MAX ? dtype_from_onnx((int32_t)to) : 0;
 
+	if (n->opset >= 19)
+		attr_ignore(n, "saturate"); /* of 8-bit floats only, which are refused */
 	if (attrs_done(n))
 		return n->rc;
 	if (!dtype)

@@ -6,10 +6,10 @@
 
 #include "shared/onnx/ops.h"
 
-/* ReduceSum has its axes as an operand from opset 13 on, the others within the opsets we know never. */
+/* ReduceSum has its axes as an operand from opset 13 on, the others from 18 on. */
 static bool axes_by_operand(const struct node *n)
 {
-	return n->opset >= 13 && !strcmp(n->pb->op_type, "ReduceSum");
+	return n->opset >= (strcmp(n->pb->op_type, "ReduceSum") ? 18 : 13);
 }
 
 /* Attributes of a reduction; a->axes stays 0 if there is nothing to reduce. Returns n->rc. */

@@ -253,6 +253,7 @@ IMPORT(resize)
 		[OOO_NEAREST_FLOOR] = "floor",
 		[OOO_NEAREST_CEIL] = "ceil",
 	};
+	static const char *const policies[] = { "stretch" };
 	struct ooo_attr a;
 	int rounding;
 
@@ -269,6 +270,12 @@ IMPORT(resize)
 	rounding = attr_enum(n, "nearest_mode", "round_prefer_floor", nearest, 4);
 	if (a.mode == 0)
 		a.nearest_mode = rounding;
+	if (attr_flag(n, "antialias", false))
+		return refuse(n, "antialias is not supported");
+	/* All axes are given, and sizes exactly: then neither changes anything. */
+	if (attr_has(n, "axes"))
+		return refuse(n, "axes are not supported: give the sizes of all");
+	attr_enum(n, "keep_aspect_ratio_policy", "stretch", policies, 1);
 	/* Of the cubic mode and of tf_crop_and_resize, which were refused above. */
 	attr_ignore(n, "cubic_coeff_a");
 	attr_ignore(n, "exclude_outside");

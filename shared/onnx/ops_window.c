@@ -250,7 +250,7 @@ IMPORT(pool)
 		w.attr.flags |= OOO_ATTR_COUNT_INCLUDE_PAD;
 	if (op == OOO_OP_MAX_POOL && n->opset >= 8)
 		attr_flag(n, "storage_order", false); /* of Indices alone */
-	if (op == OOO_OP_MAX_POOL && n->opset >= 10)
+	if (n->opset >= (op == OOO_OP_MAX_POOL ? 10 : 19))
 		read_pairs(n, &w, "dilations", w.attr.dilation);
 	pad_to_same(n, &w, true);
 	if (n->opset >= 10 && attr_flag(n, "ceil_mode", false)) {

@@ -251,7 +251,7 @@ static void test_load_refused(void **state)
 	expect_text(ooo_error(client), "load program 'empty': it has no output");
 	opts = (struct ooo_program_opts){ .size = sizeof(opts), .precision = OOO_DTYPE_LIMIT };
 	assert_int_equal(ooo_load(client, b, &opts, &program), -EINVAL);
-	expect_text(ooo_error(client), "no element type 10");
+	expect_text(ooo_error(client), "precision is 11, which is none of");
 	ooo_builder_free(b);
 	fake_put(&agent->refuse, OOO_BAD_PROGRAM);
 	assert_null(fake_relu(client, 4));

@@ -123,8 +123,10 @@ static void knows_names(void **state)
 	assert_string_equal(dtype_name(OOO_DTYPE_LIMIT), "?");
 	assert_int_equal(dtype_bytes(OOO_FP64), 8);
 	assert_int_equal(dtype_bytes(OOO_DTYPE_LIMIT), 0);
-	for (uint32_t d = 1; d < OOO_DTYPE_LIMIT; d++)
+	for (uint32_t d = 1; d < OOO_TF32; d++)
 		assert_in_range(dtype_bytes(d), 1, 8);
+	assert_string_equal(dtype_name(OOO_TF32), "tf32");
+	assert_int_equal(dtype_bytes(OOO_TF32), 0); /* no tensor has it */
 }
 
 static void counts_elements(void **state)
@@ -489,7 +491,7 @@ static void computes_unary(void **state)
 	with(OOO_OP_CAST);
 	a.mode = OOO_BF16;
 	gives(OOO_OP_CAST, "fp64[2]", "bf16[2]");
-	a.mode = OOO_DTYPE_LIMIT;
+	a.mode = OOO_TF32;
 	refuses(OOO_OP_CAST, "fp64[2]", 1, "not an element type");
 	a.mode = -1;
 	refuses(OOO_OP_CAST, "fp64[2]", 1, "not an element type");

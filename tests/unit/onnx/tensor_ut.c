@@ -69,6 +69,8 @@ static void round_trip(int (*writer)(const char *, const struct ooo_onnx_tensor 
 					     .nbytes = 6 * ooo_dtype_bytes((enum ooo_dtype)dtype) };
 		struct ooo_onnx_tensor back;
 
+		if (dtype == OOO_TF32) /* of no tensor */
+			continue;
 		if (dtype == OOO_BF16 && !has_bf16) {
 			assert_int_equal(writer(path, &t), -EOPNOTSUPP);
 			continue;

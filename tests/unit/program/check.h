@@ -53,6 +53,11 @@ static inline uint64_t check_bytes(const struct tensor *t)
 	return n;
 }
 
+static inline bool check_is_float(uint32_t dtype)
+{
+	return dtype == OOO_FP32 || dtype == OOO_FP16 || dtype == OOO_BF16;
+}
+
 static inline int check_tensors(const struct program *p)
 {
 	for (uint32_t t = 0; t < p->nr_tensors; t++) {
@@ -65,7 +70,8 @@ static inline int check_tensors(const struct program *p)
 		if (o != x &&
 		    (o->bytes != x->bytes || o->offset != x->offset || o->place != x->place))
 			CHECK_FAIL("tensor %u is not like what it is an alias of", t);
-		if (x->layout != LAYOUT_PLAIN && (x->shape.rank != 4 || x->shape.dtype != OOO_FP32))
+		if (x->layout != LAYOUT_PLAIN &&
+		    (x->shape.rank != 4 || !check_is_float(x->shape.dtype)))
 			CHECK_FAIL("tensor %u is no image", t);
 		if (x->place == PLACE_CONST && ((uintptr_t)x->data % TENSOR_ALIGN || x->layout))
 			CHECK_FAIL("constant %u is misplaced", t);

@@ -445,6 +445,54 @@ static inline void interp_move(struct interp_args *a)
 	}
 }
 
+/* One query of one head; q, k, v, mask: its first elements, mask NULL if there is none. */
+static inline void interp_query(const struct attention *a, const float *q, const float *k,
+				const float *v, const float *mask, float *out)
+{
+	double *p = malloc((size_t)a->keys * sizeof(*p)), max = -INFINITY, sum = 0, y;
+
+	for (int64_t j = 0; j < a->keys; j++) {
+		p[j] = 0;
+		for (int64_t d = 0; d < a->depth; d++)
+			p[j] += (double)q[d] * (double)k[j * a->at[ATTENTION_K].row + d];
+		p[j] = p[j] * (double)a->scale + (mask ? (double)mask[j] : 0);
+		max = fmax(max, p[j]);
+	}
+	for (int64_t j = 0; j < a->keys; j++)
+		sum += p[j] = exp(p[j] - max);
+	for (int64_t d = 0; d < a->value_depth; d++) {
+		y = 0;
+		for (int64_t j = 0; j < a->keys; j++)
+			y += p[j] / sum * (double)v[j * a->at[ATTENTION_V].row + d];
+		out[d] = (float)(a->zero_unseeing && isnan(sum) ? 0 : y);
+	}
+	free(p);
+}
+
+static inline void interp_attention(struct interp_args *x)
+{
+	const struct attention *a = &x->s->attention;
+	int64_t rows = (int64_t)a->heads * a->queries;
+
+	for (int64_t i = 0; i < a->batch * rows; i++) {
+		int64_t b = i / rows, h = i / a->queries % a->heads, query = i % a->queries;
+		int64_t at[ATTENTION_OPERANDS];
+
+		for (int k = 0; k < ATTENTION_OPERANDS; k++)
+			at[k] = a->at[k].start + b * a->at[k].batch + h * a->at[k].head;
+		for (int k = ATTENTION_Q; k <= ATTENTION_OUT; k++)
+			if (k != ATTENTION_K && k != ATTENTION_V)
+				at[k] += query * a->at[k].row;
+		interp_query(a, x->in[ATTENTION_Q] + at[ATTENTION_Q],
+			     x->in[ATTENTION_K] + at[ATTENTION_K],
+			     x->in[ATTENTION_V] + at[ATTENTION_V],
+			     x->s->nr_in > ATTENTION_MASK
+				     ? x->in[ATTENTION_MASK] + at[ATTENTION_MASK]
+				     : NULL,
+			     x->out + at[ATTENTION_OUT]);
+	}
+}
+
 static inline void interp_compute(struct interp_args *a)
 {
 	switch (a->s->op) {
@@ -464,6 +512,9 @@ static inline void interp_compute(struct interp_args *a)
 		break;
 	case OOO_OP_CONCAT:
 		interp_concat(a);
+		break;
+	case OP_ATTENTION:
+		interp_attention(a);
 		break;
 	case OP_REORDER:
 	case OOO_OP_RESHAPE:

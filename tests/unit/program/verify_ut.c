@@ -149,6 +149,7 @@ static void refuses_bad_tensors(void **state)
 	} while (0)
 	BAD(b->tensors[2].dtype = 0, "tensor 2: there is no element type 0");
 	BAD(b->tensors[2].dtype = OOO_DTYPE_LIMIT, "element type");
+	BAD(b->tensors[2].dtype = OOO_TF32, "element type");
 	BAD(b->tensors[2].rank = 9, "rank 9");
 	BAD(b->tensors[2].dims[0] = -1, "negative");
 	BAD(b->tensors[2].dims[5] = 1, "beyond the rank");
