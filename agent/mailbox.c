@@ -112,3 +112,8 @@ void mailbox_return(struct mailbox *mb, struct mail *mail)
 	queue_put(&mb->to_door, mail);
 	wake(mb->door_fd);
 }
+
+void mailbox_nudge(struct mailbox *mb)
+{
+	wake(mb->door_fd);
+}

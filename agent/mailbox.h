@@ -14,15 +14,26 @@
 #define MAILBOX_ENTRIES 1024 /* mails outstanding at most */
 
 enum mail_type {
-	MAIL_TENANT_ADD,  /* tenant */
-	MAIL_TENANT_DEL,  /* tenant; back when nothing of it is in flight */
-	MAIL_PROGRAM_ADD, /* inst */
-	MAIL_PROGRAM_DEL, /* inst; result -EBUSY while requests of it are in flight */
-	MAIL_BIND_ADD,    /* inst, binding, index */
-	MAIL_BIND_DEL,    /* inst, index; binding is returned; result -EBUSY, -ENOENT */
-	MAIL_DRAIN,       /* refuse new work; back when nothing is in flight */
-	MAIL_STOP,        /* back at once, and the dispatcher thread ends */
+	MAIL_TENANT_ADD,    /* tenant */
+	MAIL_TENANT_DEL,    /* tenant; back when nothing of it is in flight */
+	MAIL_PROGRAM_ADD,   /* inst */
+	MAIL_PROGRAM_DEL,   /* inst; result -EBUSY while requests of it are in flight */
+	MAIL_BIND_ADD,      /* inst, binding, index */
+	MAIL_BIND_DEL,      /* inst, index; binding is returned; result -EBUSY, -ENOENT */
+	MAIL_TENANT_PARAMS, /* tenant, params: copied; what holds from the next turn on */
+	MAIL_PARTITION_ADD, /* errand */
+	MAIL_PARTITION_DEL, /* errand; result -EBUSY while somebody is in it */
+	MAIL_LOOK_REQUESTS, /* errand, tenant */
+	MAIL_LOOK_BUNDLES,  /* errand */
+	MAIL_REFUSE,        /* index: 1 refuse new work, 0 take it again */
+	MAIL_DRAIN,         /* refuse new work; back when nothing is in flight */
+	MAIL_PAUSE, /* fetch nothing more; back when nothing is in flight. What runs after index ms, or on
+		     * a lost device, fails with OOO_DEVICE_RESET */
+	MAIL_RESUME, /* fetch, or again; MAIL_PAUSE goes back first; a lost device is gone for good */
+	MAIL_STOP,   /* back at once, and the dispatcher thread ends */
 };
+
+struct errand;
 
 struct mail {
 	uint32_t type; /* enum mail_type */
@@ -30,6 +41,8 @@ struct mail {
 	struct tenant *tenant;
 	struct program_inst *inst;
 	struct device_binding *binding;
+	const struct tenant_params *params;
+	struct errand *errand; /* NULL: it is none's */
 	uint32_t index;
 	void *cookie;      /* the sender's */
 	struct mail *next; /* the owner's list */
@@ -60,5 +73,6 @@ struct mail *mailbox_returned(struct mailbox *mb);
 bool mailbox_pending(const struct mailbox *mb);
 struct mail *mailbox_take(struct mailbox *mb);
 void mailbox_return(struct mailbox *mb, struct mail *mail);
+void mailbox_nudge(struct mailbox *mb); /* the door looks, though no mail comes back */
 
 #endif

@@ -16,7 +16,12 @@ struct options {
 	struct turn_config turn;
 	struct door_limits limits;
 	const char *runtime_dir; /* NULL: see runtime.h */
+	const char *metrics;     /* where to show them by HTTP; NULL: nowhere */
 	const char *group;       /* who may change things with ooo-ctl besides root; NULL: nobody */
+	const char *
+		policy_file; /* NULL: POLICY_FILE_DEFAULT in /run/ooo, else in the runtime folder */
+	uint64_t record_bytes; /* of one device's flight recorder; 0: none */
+	uint32_t resume_fd;    /* state of the process before: agent/handover.h; 0: none */
 	bool verbose, version, help;
 };
 

@@ -148,6 +148,15 @@ int runtime_open(struct runtime *rt, const char *dir, char *why, size_t why_byte
 	return err;
 }
 
+int runtime_adopt(struct runtime *rt, const char *dir, int lock_fd, int listen_fd, char *why,
+		  size_t why_bytes)
+{
+	memset(rt, 0, sizeof(*rt));
+	rt->lock_fd = lock_fd;
+	rt->listen_fd = listen_fd;
+	return choose_dir(rt, dir, why, why_bytes);
+}
+
 void runtime_close(struct runtime *rt)
 {
 	if (rt->listen_fd >= 0) {

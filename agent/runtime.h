@@ -20,6 +20,9 @@ struct runtime {
  * is in why.
  */
 int runtime_open(struct runtime *rt, const char *dir, char *why, size_t why_bytes);
+/* The same of an earlier process of this agent, with its lock and its socket. */
+int runtime_adopt(struct runtime *rt, const char *dir, int lock_fd, int listen_fd, char *why,
+		  size_t why_bytes);
 void runtime_close(struct runtime *rt); /* removes the socket */
 
 #endif

@@ -151,3 +151,21 @@ void answer_error(struct control *c, const struct sender *to, const struct nlmsg
 	}
 	transmit(c, to, msg);
 }
+
+int answer_one(const struct call *call, enum ooo_ctl_attr group, fill_fn fill, const void *data)
+{
+	struct answer r;
+	int err;
+
+	answer_init(&r, call->c, call->from, call->request, false);
+	err = answer_put(&r, group, fill, data);
+	if (!err)
+		err = answer_end(&r, NULL);
+	answer_abort(&r);
+	return err == -EAGAIN ? 0 : err;
+}
+
+uint64_t milli(uint64_t part, uint64_t whole)
+{
+	return whole ? (uint64_t)((double)part * 1000 / (double)whole + 0.5) : 0;
+}

@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #include "agent/control/control.h"
+#include "agent/control/event.h"
 #include "agent/tenant/registry.h"
 #include "shared/abi/control.h"
 
@@ -69,7 +70,7 @@ bool permit_rate(struct permit *p, const struct sender *from, uint64_t now_ns);
 
 struct snapshot {
 	uint64_t at_ns;
-	struct turn_stats stats;
+	struct turn_stats stats[DEVICE_MAX_OPEN]; /* of each device */
 };
 
 struct tenant_base {
@@ -78,19 +79,21 @@ struct tenant_base {
 };
 
 struct history {
-	const struct turn_stats *live;
+	const struct turn_stats *live[DEVICE_MAX_OPEN];
+	unsigned nr_live;
 	struct snapshot before, last; /* HISTORY_TICK_NS apart, so `before` is 1 to 2 ticks old */
 	struct snapshot base;         /* the last reset, else the start */
 	struct tenant_base *tenant_base; /* in order of id: who was there at the last reset */
 	unsigned nr_tenant_base;
 };
 
-void history_init(struct history *h, const struct turn_stats *live, uint64_t start_ns,
-		  uint64_t now_ns);
+void history_init(struct history *h, const struct registry_agent *agent, uint64_t now_ns);
 void history_fini(struct history *h);
 /* Take a snapshot if one is due; how long until the next, in ns. */
 uint64_t history_tick(struct history *h, uint64_t now_ns);
-/* What happened since `before`; *window_ns is how long that is. */
+/* What happened since `before`, on one device or on all; *window_ns is how long that is. */
+void history_recent_of(const struct history *h, unsigned device, uint64_t now_ns,
+		       struct turn_stats *out, uint64_t *window_ns);
 void history_recent(const struct history *h, uint64_t now_ns, struct turn_stats *out,
 		    uint64_t *window_ns);
 void history_since_reset(const struct history *h, uint64_t now_ns, struct turn_stats *out,
@@ -98,6 +101,27 @@ void history_since_reset(const struct history *h, uint64_t now_ns, struct turn_s
 /* Under the registry's lock, which keeps t->stats in place. */
 void history_tenant(const struct history *h, const struct tenant_view *t, struct tenant_stats *out);
 int history_reset(struct history *h, struct registry *r, uint64_t now_ns); /* 0 or -ENOMEM */
+
+/* ---- event_log.c ------------------------------------------------------------------------------ */
+
+#define EVENT_LOG 1024 /* events that are kept */
+
+struct event_base {
+	uint32_t id;
+	uint64_t refused, late;
+};
+
+struct event_log {
+	struct event ring[EVENT_LOG]; /* event n at n % EVENT_LOG */
+	uint64_t first, next;         /* numbers of the oldest there ever was, and of the next */
+	struct event_base *base;      /* tenants' counters at the last scan, in order of id */
+	unsigned nr_base;
+	uint64_t scanned_ns;
+};
+
+/* Take what was posted, and now and then make events of what tenants' counters grew by. */
+void event_log_run(struct event_log *log, struct registry *r, uint64_t now_ns);
+void event_log_fini(struct event_log *log);
 
 /* ---- the thread's state ---------------------------------------------------------------------- */
 
@@ -111,6 +135,7 @@ struct control {
 	uint64_t agent_id;
 	struct permit permit;
 	struct history history;
+	struct event_log events;
 	struct control_stats stats;
 	struct control_stats base; /* at the last reset */
 	struct nl_sock *sock;
@@ -162,7 +187,16 @@ void answer_error(struct control *c, const struct sender *to, const struct nlmsg
 bool control_handle(struct control *c, const struct sender *from, const void *data, size_t bytes,
 		    uint64_t now_ns);
 
-/* ---- show.c ---------------------------------------------------------------------------------- */
+/* Why a call is refused; returns err. */
+struct refusal {
+	int err;
+	char text[OOO_CTL_TEXT_BYTES];
+};
+
+int refuse(struct refusal *why, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- show_agent.c, show.c ---------------------------------------------------------------------------------- */
 
 /* One checked request. */
 struct call {
@@ -173,15 +207,76 @@ struct call {
 	uint64_t now_ns;
 	bool has_cursor;
 	uint64_t cursor; /* 0 without */
-	bool has_tenant;
-	uint32_t tenant;
+	/* What was given, by enum ooo_ctl_attr. */
+	uint64_t has;
+	uint64_t value[OOO_CTL_A_LIMIT];
+	char name[OOO_NAME_BYTES], partition[OOO_NAME_BYTES], program[OOO_NAME_BYTES];
+	struct refusal *why;
 };
 
+static inline bool call_has(const struct call *call, int attr)
+{
+	return call->has & 1ull << attr;
+}
+
+/* Does the call mean this tenant? All of them, if it names none. */
+bool call_means(const struct call *call, const struct tenant_view *t);
+
 /* 0 if answered; -errno is answered by the caller. */
+/* Answer with one record. */
+int answer_one(const struct call *call, enum ooo_ctl_attr group, fill_fn fill, const void *data);
+/* part / whole in thousandths; 0 of nothing. */
+uint64_t milli(uint64_t part, uint64_t whole);
+
+/* show_agent.c */
+uint32_t agent_lanes(const struct registry_agent *agent); /* of all devices */
 int show_status(const struct call *call);
 int show_devices(const struct call *call);
+int show_partitions(const struct call *call);
+
+/* show.c */
 int show_tenants(const struct call *call);
+int show_params(const struct call *call);
 int show_programs(const struct call *call);
 int show_stats(const struct call *call);
+/* May the sender know of it? */
+bool visible(const struct call *call, const struct tenant_view *t);
+/* Of those whom he may know of, does the call mean somebody? True if it names none. */
+bool somebody_meant(const struct call *call);
+/* Is this the program that the call names, by its name or id? */
+bool program_meant(const struct call *call, const struct program_view *p);
+
+/* show_flow.c: what the dispatchers have in hand */
+int show_requests(const struct call *call);
+int show_bundles(const struct call *call);
+
+/* show_steps.c */
+int show_steps(const struct call *call);
+
+/* partition.c */
+int partition_add(const struct call *call);
+int partition_del(const struct call *call);
+
+/* policy_verbs.c */
+int policy_show(const struct call *call);
+int policy_diff(const struct call *call);
+int policy_load(const struct call *call);
+
+/* admit_verb.c */
+int admit_ask(const struct call *call);
+
+/* event_log.c */
+int show_events(const struct call *call);
+
+/* show_metrics.c */
+int show_metrics(const struct call *call);
+
+/* change.c: what only administrators may. -errno has a sentence in call->why. */
+int change_stats(const struct call *call);
+int change_tenant(const struct call *call);
+int change_kick(const struct call *call);
+int change_drain(const struct call *call);
+int change_resume(const struct call *call);
+int change_process(const struct call *call);
 
 #endif

@@ -31,19 +31,30 @@ static void counters_subtract(void *from, const void *base, size_t bytes)
 		dst[i] -= sub[i];
 }
 
-static void take(struct snapshot *s, const struct turn_stats *live, uint64_t now_ns)
+static void counters_add(void *to, const void *more, size_t bytes)
 {
-	s->at_ns = now_ns;
-	counters_read(&s->stats, live, sizeof(s->stats));
+	const uint64_t *add = more;
+	uint64_t *dst = to;
+
+	for (size_t i = 0; i < bytes / sizeof(*dst); i++)
+		dst[i] += add[i];
 }
 
-void history_init(struct history *h, const struct turn_stats *live, uint64_t start_ns,
-		  uint64_t now_ns)
+static void take(struct snapshot *s, const struct history *h, uint64_t now_ns)
+{
+	s->at_ns = now_ns;
+	for (unsigned i = 0; i < h->nr_live; i++)
+		counters_read(&s->stats[i], h->live[i], sizeof(s->stats[i]));
+}
+
+void history_init(struct history *h, const struct registry_agent *agent, uint64_t now_ns)
 {
 	memset(h, 0, sizeof(*h));
-	h->live = live;
-	h->base.at_ns = start_ns;
-	take(&h->last, live, now_ns);
+	h->nr_live = agent->nr_devices;
+	for (unsigned i = 0; i < h->nr_live; i++)
+		h->live[i] = agent->devices[i].stats;
+	h->base.at_ns = agent->start_ns;
+	take(&h->last, h, now_ns);
 	h->before = h->last;
 }
 
@@ -61,28 +72,47 @@ uint64_t history_tick(struct history *h, uint64_t now_ns)
 	if (age < HISTORY_TICK_NS)
 		return HISTORY_TICK_NS - age;
 	h->before = h->last;
-	take(&h->last, h->live, now_ns);
+	take(&h->last, h, now_ns);
 	return HISTORY_TICK_NS;
 }
 
-static void since(const struct snapshot *s, const struct turn_stats *live, uint64_t now_ns,
-		  struct turn_stats *out, uint64_t *elapsed_ns)
+static void since(const struct history *h, const struct snapshot *s, unsigned device,
+		  struct turn_stats *out)
 {
-	counters_read(out, live, sizeof(*out));
-	counters_subtract(out, &s->stats, sizeof(*out));
-	*elapsed_ns = now_ns - s->at_ns;
+	counters_read(out, h->live[device], sizeof(*out));
+	counters_subtract(out, &s->stats[device], sizeof(*out));
+}
+
+static void since_all(const struct history *h, const struct snapshot *s, struct turn_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < h->nr_live; i++) {
+		struct turn_stats one;
+
+		since(h, s, i, &one);
+		counters_add(out, &one, sizeof(*out));
+	}
+}
+
+void history_recent_of(const struct history *h, unsigned device, uint64_t now_ns,
+		       struct turn_stats *out, uint64_t *window_ns)
+{
+	since(h, &h->before, device, out);
+	*window_ns = now_ns - h->before.at_ns;
 }
 
 void history_recent(const struct history *h, uint64_t now_ns, struct turn_stats *out,
 		    uint64_t *window_ns)
 {
-	since(&h->before, h->live, now_ns, out, window_ns);
+	since_all(h, &h->before, out);
+	*window_ns = now_ns - h->before.at_ns;
 }
 
 void history_since_reset(const struct history *h, uint64_t now_ns, struct turn_stats *out,
 			 uint64_t *since_ns)
 {
-	since(&h->base, h->live, now_ns, out, since_ns);
+	since_all(h, &h->base, out);
+	*since_ns = now_ns - h->base.at_ns;
 }
 
 static int compare_base(const void *a, const void *b)
@@ -142,6 +172,6 @@ int history_reset(struct history *h, struct registry *r, uint64_t now_ns)
 	free(h->tenant_base);
 	h->tenant_base = c.list;
 	h->nr_tenant_base = c.nr;
-	take(&h->base, h->live, now_ns);
+	take(&h->base, h, now_ns);
 	return 0;
 }

@@ -109,6 +109,17 @@ static void receive_batch(struct control *c)
 		nanosleep(&pace, NULL);
 }
 
+/* How long until the next one. */
+static uint64_t tick(struct control *c)
+{
+	uint64_t now_ns = turn_clock_ns(), wait_ns = history_tick(&c->history, now_ns);
+
+	event_log_run(&c->events, c->registry, now_ns);
+	if (wait_ns == HISTORY_TICK_NS)
+		registry_tick(c->registry, now_ns);
+	return wait_ns;
+}
+
 static void *control_thread(void *arg)
 {
 	struct control *c = arg;
@@ -118,7 +129,7 @@ static void *control_thread(void *arg)
 	};
 
 	while (!fds[1].revents) {
-		uint64_t wait_ns = history_tick(&c->history, turn_clock_ns());
+		uint64_t wait_ns = tick(c);
 
 		if (poll(fds, 2, (int)(wait_ns / 1000000) + 1) < 0) {
 			fds[0].revents = 0;
@@ -138,7 +149,10 @@ static int open_socket(struct control *c)
 	if (!c->sock)
 		return -ENOMEM;
 	errno = 0;
-	err = nl_connect(c->sock, NETLINK_USERSOCK);
+	if (c->config.socket_fd > 0)
+		err = nl_socket_set_fd(c->sock, NETLINK_USERSOCK, c->config.socket_fd);
+	else
+		err = nl_connect(c->sock, NETLINK_USERSOCK);
 	if (err) {
 		err = errno ? -errno : -EPROTONOSUPPORT;
 		log_error("control: cannot open a NETLINK_USERSOCK socket: %s", strerror(-err));
@@ -175,6 +189,7 @@ static void free_control(struct control *c)
 {
 	publish_remove(c);
 	history_fini(&c->history);
+	event_log_fini(&c->events);
 	if (c->sock)
 		nl_socket_free(c->sock);
 	if (c->stop_fd >= 0)
@@ -211,9 +226,10 @@ int control_start(const struct control_config *config, struct control **out)
 	c->config = *config;
 	c->registry = config->registry;
 	c->agent_id = agent->agent_id;
+	c->events.first = c->events.next = config->first_event;
 	c->send = send_now;
 	c->stop_fd = c->dir_fd = c->publish_fd = -1;
-	history_init(&c->history, agent->stats, agent->start_ns, turn_clock_ns());
+	history_init(&c->history, agent, turn_clock_ns());
 	err = permit_init(&c->permit, config->group, getuid());
 	if (!err)
 		err = open_files(c);
@@ -231,17 +247,29 @@ int control_start(const struct control_config *config, struct control **out)
 	return 0;
 }
 
-void control_stop(struct control *c)
+static void stop_thread(struct control *c)
 {
 	uint64_t one = 1;
 	ssize_t n;
 
-	if (!c)
-		return;
-	publish_remove(c); /* first: who comes now finds no agent, not a silent one */
 	do
 		n = write(c->stop_fd, &one, sizeof(one));
 	while (n < 0 && errno == EINTR);
 	pthread_join(c->thread, NULL);
+}
+
+int control_hand_over(struct control *c, uint64_t *next_event)
+{
+	stop_thread(c);
+	*next_event = c->events.next;
+	return nl_socket_get_fd(c->sock);
+}
+
+void control_stop(struct control *c)
+{
+	if (!c)
+		return;
+	publish_remove(c); /* first: who comes now finds no agent, not a silent one */
+	stop_thread(c);
 	free_control(c);
 }

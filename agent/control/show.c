@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The verbs that show. Each copies what it needs out of the registry under its lock, one record at a
+ * The verbs that show tenants and what they do. Each copies what it needs out of the registry under its lock, one record at a
  * time, and formats without it.
  */
 #include <errno.h>
@@ -10,151 +10,30 @@
 
 #include "agent/control/handler.h"
 
-/* ---- status ---------------------------------------------------------------------------------- */
-
-struct status {
-	const struct control *c;
-	uint64_t now_ns;
-	struct registry_agent agent;
-	struct turn_stats recent;
-	uint64_t window_ns;
-	uint32_t programs;
-	uint64_t weight_bytes, workspace_bytes, arena_bytes, resident_bytes;
-};
-
-static int add_tenant(const struct tenant_view *t, void *arg)
-{
-	struct status *s = arg;
-
-	s->programs += t->nr_programs;
-	s->weight_bytes += t->weight_bytes;
-	s->workspace_bytes += t->workspace_bytes;
-	s->arena_bytes += t->arena_bytes;
-	return 0;
-}
-
-/* 0 if the kernel does not say. */
-static uint64_t resident_bytes(void)
-{
-	unsigned long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%*u %lu", &pages) != 1)
-		pages = 0;
-	fclose(f);
-	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* part / whole in thousandths; 0 of nothing. */
-static uint64_t milli(uint64_t part, uint64_t whole)
-{
-	return whole ? (uint64_t)((double)part * 1000 / (double)whole + 0.5) : 0;
-}
-
-static int fill_status(struct nl_msg *msg, const void *data)
-{
-	const struct status *s = data;
-	const struct registry_agent *a = &s->agent;
-	const struct turn_stats *t = &s->recent;
-	uint64_t lanes = a->caps->nr_lanes ? a->caps->nr_lanes : 1;
-
-	NLA_PUT_STRING(msg, OOO_CTL_STATUS_VERSION, OOO_RELEASE);
-	NLA_PUT_U32(msg, OOO_CTL_STATUS_PID, (uint32_t)a->pid);
-	NLA_PUT_U32(msg, OOO_CTL_STATUS_USER, s->c->permit.agent_uid);
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_AGENT_ID, a->agent_id);
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_UPTIME, s->now_ns - a->start_ns);
-	NLA_PUT_U8(msg, OOO_CTL_STATUS_DRAINING, a->draining);
-	NLA_PUT_STRING(msg, OOO_CTL_STATUS_DEVICE, a->caps->name);
-	NLA_PUT_STRING(msg, OOO_CTL_STATUS_DEVICE_WHY, a->device_why ? a->device_why : "");
-	NLA_PUT_U32(msg, OOO_CTL_STATUS_TENANTS, a->nr_tenants);
-	NLA_PUT_U32(msg, OOO_CTL_STATUS_TENANTS_MAX, a->max_tenants);
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_TENANTS_TOTAL, a->tenants_total);
-	NLA_PUT_U32(msg, OOO_CTL_STATUS_PROGRAMS, s->programs);
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_WINDOW, s->window_ns);
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_REQUESTS_RATE,
-		    milli(t->requests * 1000000000ull, s->window_ns));
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_MEAN_WIDTH, milli(t->items, t->bundles));
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_BUSY, milli(t->busy_ns * 100, s->window_ns * lanes));
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_WEIGHTS, s->weight_bytes);
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_WORKSPACE, s->workspace_bytes);
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_ARENAS, s->arena_bytes);
-	NLA_PUT_U64(msg, OOO_CTL_STATUS_RSS, s->resident_bytes);
-	NLA_PUT_STRING(msg, OOO_CTL_STATUS_SOCKET, a->socket_path ? a->socket_path : "");
-	return 0;
-
-nla_put_failure:
-	return -EMSGSIZE;
-}
-
-/* An answer of one record. */
-static int answer_one(const struct call *call, enum ooo_ctl_attr group, fill_fn fill,
-		      const void *data, bool multi)
-{
-	struct answer r;
-	int err;
-
-	answer_init(&r, call->c, call->from, call->request, multi);
-	err = answer_put(&r, group, fill, data);
-	if (!err)
-		err = answer_end(&r, NULL);
-	answer_abort(&r);
-	return err == -EAGAIN ? 0 : err;
-}
-
-int show_status(const struct call *call)
-{
-	struct registry *registry = call->c->registry;
-	struct status s = { .c = call->c, .now_ns = call->now_ns };
-
-	registry_lock(registry);
-	s.agent = *registry_agent(registry);
-	registry_for_each_tenant(registry, add_tenant, &s);
-	registry_unlock(registry);
-	s.resident_bytes = resident_bytes();
-	history_recent(&call->c->history, call->now_ns, &s.recent, &s.window_ns);
-	return answer_one(call, OOO_CTL_A_STATUS, fill_status, &s, false);
-}
-
-/* ---- devices --------------------------------------------------------------------------------- */
-
-static int fill_device(struct nl_msg *msg, const void *data)
-{
-	const struct device_caps *caps = data;
-
-	NLA_PUT_STRING(msg, OOO_CTL_DEVICE_NAME, caps->name);
-	NLA_PUT_U32(msg, OOO_CTL_DEVICE_THREADS, caps->threads);
-	NLA_PUT_U32(msg, OOO_CTL_DEVICE_LANES, caps->nr_lanes);
-	NLA_PUT_U32(msg, OOO_CTL_DEVICE_LANE_DEPTH, caps->lane_depth);
-	NLA_PUT_U32(msg, OOO_CTL_DEVICE_MAX_WIDTH, caps->max_items);
-	NLA_PUT_U8(msg, OOO_CTL_DEVICE_MIXED, caps->mixed_classes);
-	NLA_PUT_U8(msg, OOO_CTL_DEVICE_EXECUTES, caps->executes);
-	NLA_PUT_U8(msg, OOO_CTL_DEVICE_VIRTUAL_CLOCK, caps->virtual_clock);
-	NLA_PUT_U64(msg, OOO_CTL_DEVICE_GFLOPS, (uint64_t)(caps->flops_per_ns * 1000 + 0.5));
-	NLA_PUT_U64(msg, OOO_CTL_DEVICE_GBYTES, (uint64_t)(caps->bytes_per_ns * 1000 + 0.5));
-	NLA_PUT_STRING(msg, OOO_CTL_DEVICE_DESCRIPTION, caps->description);
-	return 0;
-
-nla_put_failure:
-	return -EMSGSIZE;
-}
-
-/* One device a process: its description does not change, so no lock. */
-int show_devices(const struct call *call)
-{
-	return answer_one(call, OOO_CTL_A_DEVICE, fill_device,
-			  registry_agent(call->c->registry)->caps, true);
-}
-
 /* ---- tenants --------------------------------------------------------------------------------- */
 
 struct tenant_row {
+	const struct registry_agent *agent; /* for what is constant */
 	struct tenant_view view;
 	struct tenant_stats total; /* since it connected */
 	struct tenant_stats since; /* the last reset */
 	uint64_t now_ns;
+	uint64_t p50_ns, p99_ns; /* of late */
+	struct pressure_view stalled;
+	char partition[DEVICE_PARTITION_NAME]; /* "": none */
 };
+
+/* Under the lock. */
+static void copy_partition(const struct registry_agent *agent, const struct tenant_view *t,
+			   char out[DEVICE_PARTITION_NAME])
+{
+	uint32_t at = t->params.partition;
+
+	out[0] = 0;
+	if (at)
+		memcpy(out, agent->devices[t->device].partition[at - 1].name,
+		       DEVICE_PARTITION_NAME);
+}
 
 static bool tenant_row_from(const struct call *call, uint32_t id, struct tenant_row *row)
 {
@@ -166,15 +45,24 @@ static bool tenant_row_from(const struct call *call, uint32_t id, struct tenant_
 	if (found) {
 		row->total.submitted = stat_read(&row->view.stats->submitted);
 		row->total.completed = stat_read(&row->view.stats->completed);
+		row->total.kept = stat_read(&row->view.stats->kept);
+		row->total.broken = stat_read(&row->view.stats->broken);
 		history_tenant(&call->c->history, &row->view, &row->since);
+		row->p50_ns = latency_percentile(&row->view.watch->latency, 0.50);
+		row->p99_ns = latency_percentile(&row->view.watch->latency, 0.99);
+		row->stalled = row->view.watch->stalled;
+		copy_partition(registry_agent(registry), &row->view, row->partition);
 	}
 	registry_unlock(registry);
 	row->view.stats = NULL;
+	row->view.watch = NULL;
+	row->view.stalled = NULL;
+	row->agent = registry_agent(registry);
 	row->now_ns = call->now_ns;
 	return found;
 }
 
-static bool visible(const struct call *call, const struct tenant_view *t)
+bool visible(const struct call *call, const struct tenant_view *t)
 {
 	return call->admin || t->uid == call->from->uid;
 }
@@ -194,7 +82,7 @@ static int fill_tenant(struct nl_msg *msg, const void *data)
 	NLA_PUT_U32(msg, OOO_CTL_TENANT_PID, (uint32_t)t->pid);
 	NLA_PUT_U64(msg, OOO_CTL_TENANT_AGE,
 		    row->now_ns > t->connected_ns ? row->now_ns - t->connected_ns : 0);
-	NLA_PUT_U32(msg, OOO_CTL_TENANT_WEIGHT, t->weight);
+	NLA_PUT_U32(msg, OOO_CTL_TENANT_WEIGHT, t->params.weight);
 	NLA_PUT_U32(msg, OOO_CTL_TENANT_PROGRAMS, t->nr_programs);
 	NLA_PUT_U32(msg, OOO_CTL_TENANT_RING, t->sq_entries);
 	NLA_PUT_U64(msg, OOO_CTL_TENANT_INFLIGHT, inflight);
@@ -202,6 +90,12 @@ static int fill_tenant(struct nl_msg *msg, const void *data)
 	NLA_PUT_U64(msg, OOO_CTL_TENANT_ARENA, t->arena_bytes);
 	NLA_PUT_U64(msg, OOO_CTL_TENANT_WEIGHTS, t->weight_bytes);
 	NLA_PUT_U64(msg, OOO_CTL_TENANT_WORKSPACE, t->workspace_bytes);
+	NLA_PUT_U64(msg, OOO_CTL_TENANT_WEIGHTS_MAX, row->agent->max_weight_bytes);
+	NLA_PUT_U64(msg, OOO_CTL_TENANT_WORKSPACE_MAX, row->agent->max_workspace_bytes);
+	NLA_PUT_U32(msg, OOO_CTL_TENANT_DEVICE, t->device);
+	NLA_PUT_U32(msg, OOO_CTL_TENANT_PLACE, t->params.partition);
+	NLA_PUT_STRING(msg, OOO_CTL_TENANT_PARTITION, row->partition);
+	NLA_PUT_STRING(msg, OOO_CTL_TENANT_CLASS, tenant_class_names[t->params.klass]);
 	return 0;
 
 nla_put_failure:
@@ -218,7 +112,7 @@ static int dump_tenants(const struct call *call, struct answer *r, enum ooo_ctl_
 
 	while (id <= UINT32_MAX && tenant_row_from(call, (uint32_t)id, &row)) {
 		id = row.view.id;
-		if (visible(call, &row.view))
+		if (visible(call, &row.view) && call_means(call, &row.view))
 			err = answer_put(r, group, fill, &row);
 		if (err)
 			break;
@@ -228,6 +122,57 @@ static int dump_tenants(const struct call *call, struct answer *r, enum ooo_ctl_
 		err = answer_end(r, err ? &id : NULL);
 	answer_abort(r);
 	return err == -EAGAIN ? 0 : err;
+}
+
+static int fill_params(struct nl_msg *msg, const void *data)
+{
+	const struct tenant_row *row = data;
+	const struct tenant_params *p = &row->view.params;
+
+	NLA_PUT_U32(msg, OOO_CTL_PARAMS_TENANT, row->view.id);
+	NLA_PUT_STRING(msg, OOO_CTL_PARAMS_NAME, row->view.name);
+	NLA_PUT_U32(msg, OOO_CTL_PARAMS_WEIGHT, p->weight);
+	NLA_PUT_STRING(msg, OOO_CTL_PARAMS_CLASS, tenant_class_names[p->klass]);
+	NLA_PUT_U64(msg, OOO_CTL_PARAMS_SLO, p->slo_ns);
+	NLA_PUT_STRING(msg, OOO_CTL_PARAMS_ADMISSION, tenant_admission_names[p->admission]);
+	NLA_PUT_U32(msg, OOO_CTL_PARAMS_INFLIGHT, p->max_inflight);
+	NLA_PUT_U32(msg, OOO_CTL_PARAMS_RATE, p->rate);
+	NLA_PUT_U64(msg, OOO_CTL_PARAMS_SM_MIN, p->sm_min * 100ull);
+	NLA_PUT_U64(msg, OOO_CTL_PARAMS_SM_MAX, p->sm_max * 100ull);
+	NLA_PUT_STRING(msg, OOO_CTL_PARAMS_PARTITION, row->partition);
+	NLA_PUT_STRING(msg, OOO_CTL_PARAMS_ISOLATE, tenant_isolate_names[p->isolate]);
+	NLA_PUT_U64(msg, OOO_CTL_PARAMS_MEMORY, p->memory_bytes);
+	NLA_PUT_U64(msg, OOO_CTL_PARAMS_KEPT, row->total.kept);
+	NLA_PUT_U64(msg, OOO_CTL_PARAMS_BROKEN, row->total.broken);
+	NLA_PUT_U64(msg, OOO_CTL_PARAMS_MEMORY_USED,
+		    row->view.weight_bytes + row->view.workspace_bytes);
+	return 0;
+
+nla_put_failure:
+	return -EMSGSIZE;
+}
+
+bool somebody_meant(const struct call *call)
+{
+	struct tenant_row row;
+
+	if (!call_has(call, OOO_CTL_A_TENANT_ID) && !call_has(call, OOO_CTL_A_NAME))
+		return true;
+	for (uint64_t id = 0; id <= UINT32_MAX && tenant_row_from(call, (uint32_t)id, &row);
+	     id = (uint64_t)row.view.id + 1)
+		if (visible(call, &row.view) && call_means(call, &row.view))
+			return true;
+	return false;
+}
+
+int show_params(const struct call *call)
+{
+	struct answer r;
+
+	if (!call->has_cursor && !somebody_meant(call))
+		return -ENOENT;
+	answer_init(&r, call->c, call->from, call->request, true);
+	return dump_tenants(call, &r, OOO_CTL_A_PARAMS, fill_params);
 }
 
 int show_tenants(const struct call *call)
@@ -260,6 +205,7 @@ static int fill_program(struct nl_msg *msg, const void *data)
 	NLA_PUT_U64(msg, OOO_CTL_PROGRAM_REQUESTS, p->requests);
 	NLA_PUT_U64(msg, OOO_CTL_PROGRAM_WEIGHTS, p->weight_bytes);
 	NLA_PUT_U64(msg, OOO_CTL_PROGRAM_WORKSPACE, p->workspace_bytes);
+	NLA_PUT_STRING(msg, OOO_CTL_PROGRAM_PRECISION, dtype_name(p->precision));
 	return 0;
 
 nla_put_failure:
@@ -278,12 +224,11 @@ static bool program_row_from(const struct call *call, uint64_t *at, struct progr
 	for (uint64_t tenant = *at >> 32; tenant <= UINT32_MAX; tenant++, id = 0) {
 		if (!registry_tenant_from(registry, (uint32_t)tenant, &t))
 			break;
-		if (call->has_tenant && t.id != call->tenant)
-			break;
 		if (t.id != tenant)
 			id = 0;
 		tenant = t.id;
-		found = visible(call, &t) && registry_program_from(registry, t.id, id, &row->view);
+		found = visible(call, &t) && call_means(call, &t) &&
+			registry_program_from(registry, t.id, id, &row->view);
 		if (found)
 			break;
 	}
@@ -296,15 +241,6 @@ static bool program_row_from(const struct call *call, uint64_t *at, struct progr
 	return true;
 }
 
-/* Whether the tenant that the sender named is there, as far as he may know. */
-static bool tenant_known(const struct call *call)
-{
-	struct tenant_row row;
-
-	return tenant_row_from(call, call->tenant, &row) && row.view.id == call->tenant &&
-	       visible(call, &row.view);
-}
-
 int show_programs(const struct call *call)
 {
 	uint64_t at = call->cursor;
@@ -312,12 +248,8 @@ int show_programs(const struct call *call)
 	struct answer r;
 	int err = 0;
 
-	if (call->has_tenant) {
-		if (!tenant_known(call))
-			return -ENOENT;
-		if (at < (uint64_t)call->tenant << 32)
-			at = (uint64_t)call->tenant << 32;
-	}
+	if (!call->has_cursor && !somebody_meant(call))
+		return -ENOENT;
 	answer_init(&r, call->c, call->from, call->request, true);
 	for (; program_row_from(call, &at, &row); at++) {
 		err = answer_put(&r, OOO_CTL_A_PROGRAM, fill_program, &row);
@@ -388,6 +320,16 @@ static int fill_usage(struct nl_msg *msg, const void *data)
 	NLA_PUT_U64(msg, OOO_CTL_USAGE_WAKEUPS, s->wakeups);
 	NLA_PUT_U64(msg, OOO_CTL_USAGE_WIDTH_SUM, s->width_sum);
 	NLA_PUT_U64(msg, OOO_CTL_USAGE_LATENCY_SUM, s->latency_ns_sum);
+	NLA_PUT_U64(msg, OOO_CTL_USAGE_P50, row->p50_ns / 1000);
+	NLA_PUT_U64(msg, OOO_CTL_USAGE_P99, row->p99_ns / 1000);
+	NLA_PUT_U64(msg, OOO_CTL_USAGE_SLO, row->view.params.slo_ns / 1000);
+	NLA_PUT_U64(msg, OOO_CTL_USAGE_STALLED,
+		    (uint64_t)(row->stalled.some_avg[PRESSURE_10S] * 1e5));
+	NLA_PUT_U64(msg, OOO_CTL_USAGE_STALLED_FULL,
+		    (uint64_t)(row->stalled.full_avg[PRESSURE_10S] * 1e5));
+	NLA_PUT_U64(msg, OOO_CTL_USAGE_PROMISED, s->promised);
+	NLA_PUT_U64(msg, OOO_CTL_USAGE_BROKEN, s->broken);
+	NLA_PUT_U64(msg, OOO_CTL_USAGE_SLO_MISSED, s->slo_missed);
 	return 0;
 
 nla_put_failure:
@@ -402,7 +344,7 @@ int show_stats(const struct call *call)
 
 	answer_init(&r, call->c, call->from, call->request, true);
 	if (!call->has_cursor) {
-		row.lanes = registry_agent(call->c->registry)->caps->nr_lanes;
+		row.lanes = agent_lanes(registry_agent(call->c->registry));
 		history_since_reset(&call->c->history, call->now_ns, &row.stats, &row.since_ns);
 		err = answer_put(&r, OOO_CTL_A_DISPATCHER, fill_dispatcher, &row);
 	}

@@ -19,14 +19,31 @@ struct verb {
 	int (*run)(const struct call *call);
 };
 
-static int reset_stats(const struct call *call);
-
-#define RUN_STATUS_SHOW  show_status
-#define RUN_DEVICE_LIST  show_devices
-#define RUN_TENANT_LIST  show_tenants
-#define RUN_PROGRAM_LIST show_programs
-#define RUN_STATS_SHOW   show_stats
-#define RUN_STATS_RESET  reset_stats
+#define RUN_STATUS_SHOW    show_status
+#define RUN_DEVICE_LIST    show_devices
+#define RUN_TENANT_LIST    show_tenants
+#define RUN_PROGRAM_LIST   show_programs
+#define RUN_PROGRAM_SHOW   show_steps
+#define RUN_REQUEST_LIST   show_requests
+#define RUN_BUNDLE_LIST    show_bundles
+#define RUN_STATS_SHOW     show_stats
+#define RUN_STATS_RESET    change_stats
+#define RUN_TENANT_SET     change_tenant
+#define RUN_TENANT_SHOW    show_params
+#define RUN_TENANT_KICK    change_kick
+#define RUN_PARTITION_LIST show_partitions
+#define RUN_PARTITION_ADD  partition_add
+#define RUN_PARTITION_DEL  partition_del
+#define RUN_DRAIN_START    change_drain
+#define RUN_RESUME_START   change_resume
+#define RUN_RESTART_START  change_process
+#define RUN_METRICS_SHOW   show_metrics
+#define RUN_POLICY_SHOW    policy_show
+#define RUN_POLICY_DIFF    policy_diff
+#define RUN_POLICY_LOAD    policy_load
+#define RUN_POLICY_SAVE    policy_show
+#define RUN_MONITOR_SHOW   show_events
+#define RUN_ADMIT_ASK      admit_ask
 
 /* By type less OOO_CTL_TYPE_BASE. */
 static const struct verb verbs[] = {
@@ -35,32 +52,44 @@ static const struct verb verbs[] = {
 #include "shared/abi/verbs.def"
 };
 
-#define NR_REQUEST_ATTRS (OOO_CTL_A_TENANT_ID + 1)
+#define NR_REQUEST_ATTRS (OOO_CTL_A_PROGRAM_NAME + 1)
+#define NUMBER(kind, n)                                                                            \
+	{                                                                                          \
+		.type = kind, .minlen = n, .maxlen = n                                             \
+	}
+#define TEXT                                                                                       \
+	{                                                                                          \
+		.type = NLA_STRING, .minlen = 0, .maxlen = OOO_NAME_BYTES                          \
+	}
 
 /* Exact lengths. A request has no AGENT_ID. */
 static const struct nla_policy policy[NR_REQUEST_ATTRS] = {
-	[OOO_CTL_A_MAGIC] = { .type = NLA_U32, .minlen = 4, .maxlen = 4 },
-	[OOO_CTL_A_VERSION] = { .type = NLA_U32, .minlen = 4, .maxlen = 4 },
-	[OOO_CTL_A_CURSOR] = { .type = NLA_U64, .minlen = 8, .maxlen = 8 },
-	[OOO_CTL_A_TENANT_ID] = { .type = NLA_U32, .minlen = 4, .maxlen = 4 },
+	[OOO_CTL_A_MAGIC] = NUMBER(NLA_U32, 4),        [OOO_CTL_A_VERSION] = NUMBER(NLA_U32, 4),
+	[OOO_CTL_A_CURSOR] = NUMBER(NLA_U64, 8),       [OOO_CTL_A_TENANT_ID] = NUMBER(NLA_U32, 4),
+	[OOO_CTL_A_WEIGHT] = NUMBER(NLA_U32, 4),       [OOO_CTL_A_NAME] = TEXT,
+	[OOO_CTL_A_CLASS] = NUMBER(NLA_U64, 8),        [OOO_CTL_A_SLO] = NUMBER(NLA_U64, 8),
+	[OOO_CTL_A_ADMISSION] = NUMBER(NLA_U64, 8),    [OOO_CTL_A_ISOLATE] = NUMBER(NLA_U64, 8),
+	[OOO_CTL_A_INFLIGHT] = NUMBER(NLA_U64, 8),     [OOO_CTL_A_RATE] = NUMBER(NLA_U64, 8),
+	[OOO_CTL_A_SM_MIN] = NUMBER(NLA_U64, 8),       [OOO_CTL_A_SM_MAX] = NUMBER(NLA_U64, 8),
+	[OOO_CTL_A_MEMORY] = NUMBER(NLA_U64, 8),       [OOO_CTL_A_PARTITION] = TEXT,
+	[OOO_CTL_A_POLICY_FD] = NUMBER(NLA_U64, 8),    [OOO_CTL_A_SMS] = NUMBER(NLA_U64, 8),
+	[OOO_CTL_A_DEVICE_INDEX] = NUMBER(NLA_U64, 8), [OOO_CTL_A_PROGRAM_NAME] = TEXT,
 };
 
 static const char *const attr_names[NR_REQUEST_ATTRS] = {
-	[OOO_CTL_A_MAGIC] = "MAGIC",
-	[OOO_CTL_A_VERSION] = "VERSION",
-	[OOO_CTL_A_CURSOR] = "CURSOR",
-	[OOO_CTL_A_TENANT_ID] = "TENANT",
+	[OOO_CTL_A_MAGIC] = "MAGIC",         [OOO_CTL_A_VERSION] = "VERSION",
+	[OOO_CTL_A_CURSOR] = "CURSOR",       [OOO_CTL_A_TENANT_ID] = "TENANT",
+	[OOO_CTL_A_WEIGHT] = "WEIGHT",       [OOO_CTL_A_NAME] = "NAME",
+	[OOO_CTL_A_CLASS] = "CLASS",         [OOO_CTL_A_SLO] = "SLO",
+	[OOO_CTL_A_ADMISSION] = "ADMISSION", [OOO_CTL_A_ISOLATE] = "ISOLATE",
+	[OOO_CTL_A_INFLIGHT] = "INFLIGHT",   [OOO_CTL_A_RATE] = "RATE",
+	[OOO_CTL_A_SM_MIN] = "SM_MIN",       [OOO_CTL_A_SM_MAX] = "SM_MAX",
+	[OOO_CTL_A_MEMORY] = "MEMORY",       [OOO_CTL_A_PARTITION] = "PARTITION",
+	[OOO_CTL_A_POLICY_FD] = "POLICY_FD", [OOO_CTL_A_SMS] = "SMS",
+	[OOO_CTL_A_DEVICE_INDEX] = "DEVICE", [OOO_CTL_A_PROGRAM_NAME] = "PROGRAM_NAME",
 };
 
-struct refusal {
-	int err;
-	char text[OOO_CTL_TEXT_BYTES];
-};
-
-static int refuse(struct refusal *why, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int refuse(struct refusal *why, int err, const char *fmt, ...)
+int refuse(struct refusal *why, int err, const char *fmt, ...)
 {
 	va_list args;
 
@@ -79,11 +108,16 @@ static int check_attr(struct nlattr *nla, struct nlattr **tb, struct refusal *wh
 		return refuse(why, -EINVAL, "attribute %d is not known in requests", type);
 	if (tb[type])
 		return refuse(why, -EINVAL, "attribute %s is given twice", attr_names[type]);
-	if (nla_validate(nla, nla->nla_len, NR_REQUEST_ATTRS - 1, policy))
-		return refuse(why, -EINVAL, "attribute %s has %d bytes, not %u", attr_names[type],
-			      nla_len(nla), policy[type].maxlen);
-	tb[type] = nla;
-	return 0;
+	if (!nla_validate(nla, nla->nla_len, NR_REQUEST_ATTRS - 1, policy)) {
+		tb[type] = nla;
+		return 0;
+	}
+	if (policy[type].type == NLA_STRING)
+		return refuse(why, -EINVAL,
+			      "attribute %s is no text with its end of %u bytes at most",
+			      attr_names[type], policy[type].maxlen);
+	return refuse(why, -EINVAL, "attribute %s has %d bytes, not %u", attr_names[type],
+		      nla_len(nla), policy[type].maxlen);
 }
 
 /*
@@ -123,13 +157,14 @@ static int check_attrs(struct nlmsghdr *nlh, struct nlattr **tb, struct refusal 
 	return 0;
 }
 
-static bool takes_tenant(unsigned type)
+static bool takes(unsigned type, int attr)
 {
 #define ARG(VERB_, NAME, attr_, word, VALUE, TYPE, min, max, help)                                 \
-	if ((attr_) == OOO_CTL_A_TENANT_ID && type == OOO_CTL_##VERB_)                             \
+	if (attr == (attr_) && type == OOO_CTL_##VERB_)                                            \
 		return true;
 #include "shared/abi/verbs.def"
-	return false;
+	/* Who may be named may be numbered. */
+	return attr == OOO_CTL_A_TENANT_ID && takes(type, OOO_CTL_A_NAME);
 }
 
 static int check_verb(const struct nlmsghdr *nlh, const struct verb *v, struct nlattr *const *tb,
@@ -142,8 +177,11 @@ static int check_verb(const struct nlmsghdr *nlh, const struct verb *v, struct n
 			      nlh->nlmsg_flags);
 	if (tb[OOO_CTL_A_CURSOR] && v->reply != OOO_CTL_DUMP)
 		return refuse(why, -EINVAL, "attribute CURSOR is not for %s", v->name);
-	if (tb[OOO_CTL_A_TENANT_ID] && !takes_tenant(nlh->nlmsg_type))
-		return refuse(why, -EINVAL, "attribute TENANT is not for %s", v->name);
+	for (int attr = OOO_CTL_A_TENANT_ID; attr < NR_REQUEST_ATTRS; attr++) {
+		if (tb[attr] && !takes(nlh->nlmsg_type, attr))
+			return refuse(why, -EINVAL, "attribute %s is not for %s", attr_names[attr],
+				      v->name);
+	}
 	return 0;
 }
 
@@ -154,21 +192,23 @@ static const struct verb *find_verb(unsigned type)
 	return code < sizeof(verbs) / sizeof(verbs[0]) && verbs[code].run ? &verbs[code] : NULL;
 }
 
-static int reset_stats(const struct call *call)
+/* What a verb's error means to the asker, unless it has said so itself. */
+static int explain(const struct call *call, const struct verb *v, int err, struct refusal *why)
 {
-	int err = history_reset(&call->c->history, call->c->registry, call->now_ns);
-
-	if (err)
+	if (!err || why->err)
 		return err;
-	call->c->base = call->c->stats;
-	answer_error(call->c, call->from, call->request, 0, "counting from zero");
-	return 0;
+	if (err == -ENOENT && call_has(call, OOO_CTL_A_NAME))
+		return refuse(why, err, "there is no tenant '%s': see `ooo-ctl tenant list`",
+			      call->name);
+	if (err == -ENOENT)
+		return refuse(why, err, "there is no tenant %llu: see `ooo-ctl tenant list`",
+			      (unsigned long long)call->value[OOO_CTL_A_TENANT_ID]);
+	return refuse(why, err, "%s: %s", v->name, strerror(-err));
 }
 
 static int run(struct call *call, const struct verb *v, struct refusal *why)
 {
 	const struct sender *from = call->from;
-	int err;
 
 	call->admin =
 		v->access != OOO_CTL_READ && permit_admin(&call->c->permit, from, call->now_ns);
@@ -184,13 +224,43 @@ static int run(struct call *call, const struct verb *v, struct refusal *why)
 		log_info("control: %s by uid %u (pid %d)", v->name, (unsigned)from->uid,
 			 (int)from->pid);
 	}
-	err = v->run(call);
-	if (err == -ENOENT)
-		return refuse(why, err, "there is no tenant %u: see `ooo-ctl tenant list`",
-			      call->tenant);
-	if (err)
-		return refuse(why, err, "%s: %s", v->name, strerror(-err));
+	return explain(call, v, v->run(call), why);
+}
+
+/* As ooo-ctl and tenants write names: printable, and ended. */
+static int take_text(char out[OOO_NAME_BYTES], int attr, const struct nlattr *nla,
+		     struct refusal *why)
+{
+	const char *text = nla_data(nla);
+	int bytes = nla_len(nla);
+
+	if (bytes < 1 || text[bytes - 1] || strlen(text) != (size_t)bytes - 1)
+		return refuse(why, -EINVAL, "attribute %s is no text with its end",
+			      attr_names[attr]);
+	memcpy(out, text, (size_t)bytes);
 	return 0;
+}
+
+static int take_args(struct call *call, struct nlattr *const *tb, struct refusal *why)
+{
+	int err = 0;
+
+	for (int attr = OOO_CTL_A_TENANT_ID; attr < NR_REQUEST_ATTRS && !err; attr++) {
+		if (!tb[attr])
+			continue;
+		call->has |= 1ull << attr;
+		if (attr == OOO_CTL_A_NAME)
+			err = take_text(call->name, attr, tb[attr], why);
+		else if (attr == OOO_CTL_A_PARTITION)
+			err = take_text(call->partition, attr, tb[attr], why);
+		else if (attr == OOO_CTL_A_PROGRAM_NAME)
+			err = take_text(call->program, attr, tb[attr], why);
+		else if (nla_len(tb[attr]) == 4)
+			call->value[attr] = nla_get_u32(tb[attr]);
+		else
+			call->value[attr] = nla_get_u64(tb[attr]);
+	}
+	return err;
 }
 
 static int handle(struct call *call, struct nlmsghdr *nlh, size_t bytes, struct refusal *why)
@@ -225,10 +295,9 @@ static int handle(struct call *call, struct nlmsghdr *nlh, size_t bytes, struct 
 		call->has_cursor = true;
 		call->cursor = nla_get_u64(tb[OOO_CTL_A_CURSOR]);
 	}
-	if (tb[OOO_CTL_A_TENANT_ID]) {
-		call->has_tenant = true;
-		call->tenant = nla_get_u32(tb[OOO_CTL_A_TENANT_ID]);
-	}
+	err = take_args(call, tb, why);
+	if (err)
+		return err;
 	return run(call, v, why);
 }
 
@@ -239,8 +308,10 @@ bool control_handle(struct control *c, const struct sender *from, const void *da
 		struct nlmsghdr nlh;
 		uint8_t bytes[OOO_CTL_MAX_REQUEST];
 	} copy;
-	struct call call = { .c = c, .from = from, .request = &copy.nlh, .now_ns = now_ns };
-	struct refusal why;
+	struct refusal why = { 0 };
+	struct call call = {
+		.c = c, .from = from, .request = &copy.nlh, .now_ns = now_ns, .why = &why
+	};
 
 	c->stats.calls++;
 	if (bytes < sizeof(copy.nlh)) {

@@ -8,9 +8,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/control/event.h"
 #include "agent/flow/flow.h"
 #include "agent/log.h"
+#include "agent/watch/record.h"
+#include "agent/watch/stage.h"
 #include "shared/abi/ring_sync.h"
+#include "shared/lib/probe.h"
+
+#define WAIT_EVENT_NS 100000 /* shorter waits are no events */
 
 void fetch_drop_tenant(struct dispatcher *d, struct tenant *t, enum ooo_status reason)
 {
@@ -19,7 +25,17 @@ void fetch_drop_tenant(struct dispatcher *d, struct tenant *t, enum ooo_status r
 	if (t->dropped)
 		return;
 	t->dropped = true;
+	awake_remove(d, t);
 	stat_add(&d->stats.drops, 1);
+	event_post(EVENT_DROP, t, t->device, reason,
+		   reason == OOO_BAD_SLOT ? "submission index" : "completion index");
+	if (d->record)
+		record_event(d->record, &(struct ooo_record_event){
+						.start_ns = d->now_ns,
+						.kind = OOO_RECORD_EVENT_DROPPED,
+						.tenant = t->id,
+						.value = reason,
+					});
 	for (r = t->all_requests; r; r = next) {
 		next = r->all_next;
 		window_kill(d, r, OOO_DROPPED);
@@ -102,12 +118,19 @@ static void take_submit(struct dispatcher *d, struct tenant *t, const struct ooo
 		.cookie = sqe->cookie,
 		.deadline_ns = sqe->deadline_ns,
 		.fetch_ns = d->now_ns,
+		.number = d->request_seq++,
+		.record_flags = t->waited,
 		.status = OOO_OK,
 	};
+	stage_fetched(r, sqe->submit_ns, d->now_ns);
+	probe_fetched(t->id, r->number, r->program_id, r->stage_ns[OOO_STAGE_RING]);
+	if (d->stall.woke)
+		stall_woke(&d->stall, d->record, r->submit_ns, d->now_ns);
 	r->all_next = t->all_requests;
 	if (r->all_next)
 		r->all_next->all_prev = r;
 	t->all_requests = r;
+	hold_submitted(d, t);
 	t->inflight++;
 	d->nr_requests++;
 	stat_add(&t->stats.submitted, 1);
@@ -130,6 +153,58 @@ static void take_slot(struct dispatcher *d, struct tenant *t, const struct ooo_s
 	}
 }
 
+/* Say why submissions stay in the ring: for the requests among them, and for the recorder. */
+static void note_wait(struct dispatcher *d, struct tenant *t)
+{
+	uint32_t unread = t->ring.cq_tail - t->ring.cq_head_cached;
+
+	if (!t->waited)
+		t->waited_ns = d->now_ns;
+	if (unread >= t->ring.cq_entries / 2)
+		t->waited = OOO_RECORD_WAITED_READER;
+	else if (!t->waited)
+		t->waited = OOO_RECORD_WAITED_ROOM;
+}
+
+static void wait_event(struct dispatcher *d, struct tenant *t, bool reader, uint64_t start_ns,
+		       uint64_t end_ns, uint32_t unread)
+{
+	probe_full(t->id, reader, end_ns - start_ns, unread);
+	if (d->record && end_ns >= start_ns + WAIT_EVENT_NS)
+		record_event(d->record, &(struct ooo_record_event){
+						.start_ns = start_ns,
+						.duration_ns = end_ns - start_ns,
+						.kind = reader ? OOO_RECORD_EVENT_READER
+							       : OOO_RECORD_EVENT_ROOM,
+						.tenant = t->id,
+						.value = unread,
+						.other = t->inflight,
+					});
+}
+
+static void end_wait(struct dispatcher *d, struct tenant *t)
+{
+	wait_event(d, t, t->waited == OOO_RECORD_WAITED_READER, t->waited_ns, d->now_ns,
+		   t->ring.cq_tail - t->ring.cq_head_cached);
+	t->waited = 0;
+}
+
+/*
+ * All that the tenant may have in flight stood unread since unread_ns, and now it submits again: it
+ * says itself when it read them. The word is the tenant's: what cannot be counts as now.
+ */
+static void end_unread(struct dispatcher *d, struct tenant *t)
+{
+	uint32_t read_us = ring_load_relaxed(&t->ring.ring->read_us);
+	uint64_t ago_ns = (uint32_t)(d->now_ns / 1000 - read_us) * 1000ull;
+	uint64_t end_ns = d->now_ns;
+
+	if (ago_ns < d->now_ns - t->unread_ns)
+		end_ns -= ago_ns;
+	wait_event(d, t, true, t->unread_ns, end_ns, t->ring.sq_entries);
+	t->unread_ns = 0;
+}
+
 static bool fetch_tenant(struct dispatcher *d, struct tenant *t)
 {
 	struct ring_map *m = &t->ring;
@@ -149,16 +224,27 @@ static bool fetch_tenant(struct dispatcher *d, struct tenant *t)
 		fetch_drop_tenant(d, t, OOO_BAD_MESSAGE);
 		return true;
 	}
-	if (n > room)
+	if (n > room) {
+		note_wait(d, t);
 		n = (uint32_t)room;
+	}
 	if (n > FETCH_BATCH)
 		n = FETCH_BATCH;
+	if (t->unread_ns && n)
+		end_unread(d, t);
+	/* No entry of its queue is left to submit with. */
+	if (t->inflight + n >= m->sq_entries && !t->waited && n) {
+		t->waited = OOO_RECORD_WAITED_ROOM;
+		t->waited_ns = d->now_ns;
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		struct ooo_sqe sqe;
 
 		copy_slot(&sqe, &m->sqes[(m->sq_head + i) & m->sq_mask]);
 		take_slot(d, t, &sqe);
 	}
+	if (t->waited && n < room)
+		end_wait(d, t);
 	m->sq_head += n;
 	/* Pairs with the tenant's acquire of sq_head before it refills the slots. */
 	ring_store_release(&m->ring->sq_head, m->sq_head);
@@ -169,9 +255,17 @@ bool fetch_run(struct dispatcher *d)
 {
 	bool did = false;
 
-	for (struct tenant *t = d->tenants; t; t = t->next) {
-		if (!t->dropped && !t->leaving)
-			did |= fetch_tenant(d, t);
+	if (d->halted)
+		return fault_halted(d);
+	awake_poll(d);
+	for (struct tenant *t = d->awake, *next; t; t = next) {
+		next = t->awake_next; /* t may be dropped, or doze */
+		if (fetch_tenant(d, t)) {
+			t->active_ns = d->now_ns;
+			did = true;
+		} else {
+			awake_expire(d, t);
+		}
 	}
 	return did;
 }

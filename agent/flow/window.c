@@ -47,6 +47,25 @@ void window_release(struct request *r, uint32_t step)
 	}
 }
 
+/* A tenant in a partition has that one's lanes alone; the others have those of none. */
+static uint16_t choose_lane(const struct dispatcher *d, const struct request *r)
+{
+	uint32_t partition = r->tenant->params.partition;
+	unsigned first = 0, nr = d->nr_base_lanes;
+
+	if (partition && partition <= DEVICE_MAX_PARTITIONS &&
+	    d->caps->partition[partition - 1].name[0]) {
+		first = d->caps->partition[partition - 1].first_lane;
+		nr = d->caps->partition[partition - 1].nr_lanes;
+	}
+	return (uint16_t)(first + lane_choose(&d->loads[first], nr, d->width, r->work_ns));
+}
+
+static bool urgent(const struct request *r)
+{
+	return r->due_ns || r->tenant->params.klass == TENANT_LATENCY;
+}
+
 /* Give r a free slot: its steps without predecessors are ready. */
 static void activate(struct dispatcher *d, struct request *r)
 {
@@ -55,7 +74,15 @@ static void activate(struct dispatcher *d, struct request *r)
 	struct slot_state *s;
 
 	r->slot = inst->free_slots[--inst->nr_free_slots];
+	r->lane = choose_lane(d, r);
+	d->loads[r->lane].work_ns += r->work_ns;
+	d->loads[r->lane].nr_requests++;
 	r->state = REQUEST_ACTIVE;
+	r->urgent = urgent(r);
+	d->nr_urgent += r->urgent;
+	if (!r->tenant->nr_active++)
+		policy_join(&d->policy, r->tenant);
+	r->active_ns = d->now_ns;
 	s = slot_of(r);
 	memcpy(s->deps_left, inst->deps_init, nr_steps * sizeof(*s->deps_left));
 	s->ready_head = s->ready_tail = 0;
@@ -63,39 +90,48 @@ static void activate(struct dispatcher *d, struct request *r)
 		if (!inst->deps_init[i])
 			push_ready(r, i);
 	}
+	pressure_note(d, r);
 	if (r->nr_ready)
-		policy_add(&d->policy, r, false);
+		policy_add(&d->policy, r);
 	else
 		retire_request(d, r); /* a program without steps */
 }
 
-static void wait_for_slot(struct request *r)
+static void wait_for_slot(struct dispatcher *d, struct request *r)
 {
-	struct program_inst *inst = r->inst;
-
 	r->state = REQUEST_WAITING;
-	r->next = NULL;
-	r->prev = inst->waiting_tail;
-	if (inst->waiting_tail)
-		inst->waiting_tail->next = r;
-	else
-		inst->waiting_head = r;
-	inst->waiting_tail = r;
+	r->record_flags |= OOO_RECORD_WAITED_SLOT;
+	heap_insert(&r->inst->waiting, &r->by_deadline, request_order(r));
+	pressure_note(d, r);
 }
 
 static void stop_waiting(struct request *r)
 {
+	heap_remove(&r->inst->waiting, &r->by_deadline);
+}
+
+/* A slot of the program is free: the first that waits for one takes it. Through the bound queue, not
+ * at once: a completion then never recurses. */
+static void pass_slot_on(struct dispatcher *d, struct program_inst *inst)
+{
+	struct heap_node *first = heap_min(&inst->waiting);
+	struct request *next;
+
+	if (!first || !inst->nr_free_slots)
+		return;
+	next = heap_entry(first, struct request, by_deadline);
+	stop_waiting(next);
+	next->state = REQUEST_FREE;
+	queue_push(&d->bound, next);
+}
+
+/* It may have been on its way to a free slot, which is another's now. */
+static void drop_bound(struct dispatcher *d, struct request *r)
+{
 	struct program_inst *inst = r->inst;
 
-	if (r->prev)
-		r->prev->next = r->next;
-	else
-		inst->waiting_head = r->next;
-	if (r->next)
-		r->next->prev = r->prev;
-	else
-		inst->waiting_tail = r->prev;
-	r->next = r->prev = NULL;
+	retire_request(d, r);
+	pass_slot_on(d, inst);
 }
 
 bool window_run(struct dispatcher *d)
@@ -106,11 +142,11 @@ bool window_run(struct dispatcher *d)
 	while ((r = queue_pop(&d->bound))) {
 		did = true;
 		if (r->dead)
-			retire_request(d, r);
+			drop_bound(d, r);
 		else if (r->inst->nr_free_slots)
 			activate(d, r);
 		else
-			wait_for_slot(r);
+			wait_for_slot(d, r);
 	}
 	return did;
 }
@@ -118,15 +154,14 @@ bool window_run(struct dispatcher *d)
 void window_leave(struct dispatcher *d, struct request *r)
 {
 	struct program_inst *inst = r->inst;
-	struct request *next = inst->waiting_head;
 
 	inst->free_slots[inst->nr_free_slots++] = r->slot;
-	if (next) {
-		stop_waiting(next);
-		/* Through the bound queue, not at once: a completion then never recurses. */
-		next->state = REQUEST_FREE;
-		queue_push(&d->bound, next);
-	}
+	d->loads[r->lane].work_ns -= r->work_ns;
+	d->loads[r->lane].nr_requests--;
+	d->nr_urgent -= r->urgent;
+	if (!--r->tenant->nr_active)
+		policy_leave(&d->policy, r->tenant);
+	pass_slot_on(d, inst);
 }
 
 void window_kill(struct dispatcher *d, struct request *r, enum ooo_status status)

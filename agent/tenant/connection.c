@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/control/event.h"
 #include "agent/log.h"
 
 #define WATCH_ALWAYS EPOLLRDHUP /* EPOLLHUP and EPOLLERR come unasked */
@@ -18,6 +19,8 @@ static void watch(struct door_tenant *c, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = &c->source };
 
+	if (c->door->handover_by_ns || c->door->past)
+		ev.events &= ~(uint32_t)EPOLLIN; /* the next process reads it */
 	if (c->in_epoll)
 		epoll_ctl(c->door->epoll_fd, EPOLL_CTL_MOD, c->sock, &ev);
 }
@@ -42,6 +45,9 @@ static void dispatch_request(struct door_tenant *c, int fd)
 		break;
 	case OOO_MSG_STATS:
 		request_stats(c);
+		break;
+	case OOO_MSG_ADMIT:
+		request_admit(c);
 		break;
 	}
 }
@@ -101,19 +107,21 @@ static void conn_ready(struct source *s, uint32_t events)
 		return;
 	if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
 		conn_leave(c);
-	else if (!c->busy)
+	else if (!c->busy && !c->door->handover_by_ns && !c->door->past)
 		receive(c);
 }
 
 struct door_tenant *conn_new(struct door *door, int sock, const struct peer *peer)
 {
 	struct door_tenant *c = calloc(1, sizeof(*c));
-	struct epoll_event ev = { .events = EPOLLIN | WATCH_ALWAYS };
+	/* While others resume, it waits. */
+	struct epoll_event ev = { .events = (door->past ? 0 : EPOLLIN) | WATCH_ALWAYS };
 
 	if (!c)
 		return NULL;
 	c->source.ready = conn_ready;
 	c->door = door;
+	c->device = &door->devices[0];
 	c->sock = sock;
 	c->peer = *peer;
 	c->mail.cookie = c->job.cookie = c;
@@ -130,6 +138,23 @@ struct door_tenant *conn_new(struct door *door, int sock, const struct peer *pee
 	return c;
 }
 
+struct door_tenant *conn_again(struct door *door, int sock, const struct peer *peer)
+{
+	struct door_tenant *c = conn_new(door, sock, peer);
+
+	if (!c)
+		return NULL;
+	conn_list_move(c, &door->tenants);
+	watch(c, WATCH_ALWAYS);
+	return c;
+}
+
+void conn_listen(struct door_tenant *c, bool on)
+{
+	if (!c->busy && !c->gone)
+		watch(c, on ? EPOLLIN | WATCH_ALWAYS : WATCH_ALWAYS);
+}
+
 void conn_mail(struct door_tenant *c, uint32_t type, void (*resume)(struct door_tenant *c))
 {
 	c->busy = true;
@@ -137,7 +162,33 @@ void conn_mail(struct door_tenant *c, uint32_t type, void (*resume)(struct door_
 	c->mail.type = type;
 	c->mail.tenant = c->tenant;
 	watch(c, WATCH_ALWAYS);
-	door_send_mail(c->door, &c->mail);
+	door_send_mail(c->device, &c->mail);
+}
+
+void conn_params(struct door_tenant *c, const struct tenant_params *params)
+{
+	if (c->leaving)
+		return; /* MAIL_TENANT_DEL is on its way */
+	c->params_again = c->params_sent;
+	c->next_params = *params;
+	if (c->params_sent)
+		return;
+	c->params = *params;
+	c->params_sent = true;
+	c->params_mail = (struct mail){
+		.type = MAIL_TENANT_PARAMS,
+		.tenant = c->tenant,
+		.params = &c->params,
+		.cookie = c,
+	};
+	door_send_mail(c->device, &c->params_mail);
+}
+
+void conn_params_back(struct door_tenant *c)
+{
+	c->params_sent = false;
+	if (c->params_again)
+		conn_params(c, &c->next_params);
 }
 
 void conn_job(struct door_tenant *c, uint32_t type, void (*resume)(struct door_tenant *c))
@@ -147,7 +198,7 @@ void conn_job(struct door_tenant *c, uint32_t type, void (*resume)(struct door_t
 	c->job.type = type;
 	c->job.tenant = c->tenant;
 	watch(c, WATCH_ALWAYS);
-	loader_post(c->door->config.loader, &c->job);
+	loader_post(c->device->loader, &c->job);
 }
 
 static void close_strays(struct door_tenant *c, void (*resume)(struct door_tenant *c))
@@ -244,6 +295,7 @@ static void leave_close(struct door_tenant *c)
 
 static void leave_released(struct door_tenant *c)
 {
+	c->device->nr_tenants--;
 	c->tenant = NULL;
 	leave_close(c);
 }
@@ -262,6 +314,7 @@ static void leave_flow(struct door_tenant *c)
 	log_tenant(LOG_LEVEL_INFO, "tenant %u \"%s\" (pid %d, uid %u): disconnected, %llu requests",
 		   t->id, t->name, (int)t->pid, t->uid,
 		   (unsigned long long)stat_read(&t->stats.completed));
+	event_post(EVENT_DISCONNECT, t, t->device, stat_read(&t->stats.completed), NULL);
 	registry_remove(c->door->config.registry, &c->entry);
 	leave_release(c);
 }

@@ -17,8 +17,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/control/event.h"
 #include "agent/log.h"
 #include "agent/tenant/connection.h"
+#include "agent/tenant/errand.h"
 
 #define EVENTS_PER_ROUND  64
 #define ACCEPTS_PER_ROUND 16   /* then the others get their turn */
@@ -50,26 +52,33 @@ void conn_list_move(struct door_tenant *c, struct conn_list *to)
 
 /* ---- mail and jobs --------------------------------------------------------------------------- */
 
-static void flush_unsent(struct door *door)
+static void flush_unsent(struct door_device *device)
 {
 	struct mail *mail;
 
-	while ((mail = door->unsent_head) && !mailbox_send(door->config.mailbox, mail)) {
-		door->unsent_head = mail->next;
-		if (!door->unsent_head)
-			door->unsent_tail = NULL;
+	while ((mail = device->unsent_head) && !mailbox_send(device->mailbox, mail)) {
+		device->unsent_head = mail->next;
+		if (!device->unsent_head)
+			device->unsent_tail = NULL;
 	}
 }
 
-void door_send_mail(struct door *door, struct mail *mail)
+void door_send_mail(struct door_device *device, struct mail *mail)
 {
 	mail->next = NULL;
-	if (door->unsent_tail)
-		door->unsent_tail->next = mail;
+	if (device->unsent_tail)
+		device->unsent_tail->next = mail;
 	else
-		door->unsent_head = mail;
-	door->unsent_tail = mail;
-	flush_unsent(door);
+		device->unsent_head = mail;
+	device->unsent_tail = mail;
+	flush_unsent(device);
+}
+
+const struct registry_device *door_registry_device(const struct door_device *device)
+{
+	const struct door *door = device->door;
+
+	return &door->config.registry->agent.devices[device - door->devices];
 }
 
 static void clear_eventfd(int fd)
@@ -89,9 +98,23 @@ static void resume(struct door_tenant *c)
 
 static void listen_on(struct door *door, bool on)
 {
-	struct epoll_event ev = { .events = on ? EPOLLIN : 0, .data.ptr = &door->listener };
+	struct epoll_event ev = { .data.ptr = &door->listener };
 
+	if (on && !door->handover_by_ns && !door->past)
+		ev.events = EPOLLIN;
 	epoll_ctl(door->epoll_fd, EPOLL_CTL_MOD, door->config.listen_fd, &ev);
+}
+
+/* A signal that comes while this is off is the next process's: it stays pending. */
+void door_listen(struct door *door, bool on)
+{
+	struct epoll_event ev = { .events = on ? EPOLLIN : 0, .data.ptr = &door->signals };
+
+	listen_on(door, on);
+	if (door->config.signal_fd >= 0)
+		epoll_ctl(door->epoll_fd, EPOLL_CTL_MOD, door->config.signal_fd, &ev);
+	ev.data.ptr = &door->asked;
+	epoll_ctl(door->epoll_fd, EPOLL_CTL_MOD, door->config.registry->door_fd, &ev);
 }
 
 static void all_leave(struct conn_list *list)
@@ -104,41 +127,80 @@ static void all_leave(struct conn_list *list)
 	}
 }
 
+/* The last device to have drained ends the service. */
+static void device_drained(struct door_device *device)
+{
+	struct door *door = device->door;
+
+	device->drained = true;
+	for (unsigned i = 0; i < door->config.nr_devices; i++) {
+		if (!door->devices[i].drained)
+			return;
+	}
+	log_info("drained: everything accepted is complete");
+	door->drained = true;
+	listen_on(door, false);
+	all_leave(&door->greeting);
+	all_leave(&door->tenants);
+}
+
+/* One mail at a time: what the administrator wants may change while it is out. */
+static void send_refuse(struct door_device *device)
+{
+	bool refuse = device->door->refuses;
+
+	if (device->refuse_sent || device->refuses == refuse)
+		return;
+	device->refuse_sent = true;
+	device->refuse_mail = (struct mail){ .type = MAIL_REFUSE, .index = refuse };
+	door_send_mail(device, &device->refuse_mail);
+}
+
+static void refuse_back(struct door_device *device)
+{
+	device->refuse_sent = false;
+	device->refuses = device->refuse_mail.index;
+	send_refuse(device);
+}
+
 static void mail_ready(struct source *s, uint32_t events)
 {
-	struct door *door = ((struct source_of_door *)s)->door;
+	struct door_device *device = ((struct source_of_device *)s)->device;
 	struct mail *mail;
 
-	clear_eventfd(door->config.mailbox->door_fd);
-	while ((mail = mailbox_returned(door->config.mailbox))) {
-		if (mail == &door->drain_mail) {
-			log_info("drained: everything accepted is complete");
-			door->drained = true;
-			listen_on(door, false);
-			all_leave(&door->greeting);
-			all_leave(&door->tenants);
-		} else if (mail == &door->stop_mail) {
-			door->stopped = true;
-		} else {
+	clear_eventfd(device->mailbox->door_fd);
+	while ((mail = mailbox_returned(device->mailbox))) {
+		if (handover_mail(device, mail))
+			continue;
+		if (mail == &device->drain_mail)
+			device_drained(device);
+		else if (mail == &device->stop_mail)
+			device->stopped = true;
+		else if (mail == &device->refuse_mail)
+			refuse_back(device);
+		else if (mail->errand)
+			errand_back(device->door->config.registry, mail->errand);
+		else if (mail->type == MAIL_TENANT_PARAMS)
+			conn_params_back(mail->cookie);
+		else
 			resume(mail->cookie);
-		}
 	}
-	flush_unsent(door);
+	flush_unsent(device);
 }
 
 static void jobs_ready(struct source *s, uint32_t events)
 {
-	struct door *door = ((struct source_of_door *)s)->door;
+	struct door_device *device = ((struct source_of_device *)s)->device;
 	struct job *job;
 
-	clear_eventfd(loader_fd(door->config.loader));
-	while ((job = loader_done(door->config.loader)))
+	clear_eventfd(loader_fd(device->loader));
+	while ((job = loader_done(device->loader)))
 		resume(job->cookie);
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
-static void accepted(struct door *door, int sock)
+void door_visitor(struct door *door, int sock)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -180,7 +242,7 @@ static void listener_ready(struct source *s, uint32_t events)
 			accept4(door->config.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (sock >= 0) {
-			accepted(door, sock);
+			door_visitor(door, sock);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			   errno == ENOMEM) {
 			accept_later(door, strerror(errno));
@@ -199,17 +261,32 @@ static void start_drain(struct door *door)
 		return;
 	log_info("draining: new work is refused, %u tenants are connected", door->tenants.nr);
 	door->drain_by_ns = door_now_ns() + door->config.limits.drain_ms * 1000000ull;
-	registry_set_draining(door->config.registry);
-	door->drain_mail.type = MAIL_DRAIN;
-	door_send_mail(door, &door->drain_mail);
+	event_post(EVENT_DRAIN, NULL, 0, door->tenants.nr, NULL);
+	registry_set_draining(door->config.registry, true);
+	for (unsigned i = 0; i < door->config.nr_devices; i++) {
+		door->devices[i].drain_mail.type = MAIL_DRAIN;
+		door_send_mail(&door->devices[i], &door->devices[i].drain_mail);
+	}
 }
 
-static struct door_tenant *take_evicted(struct registry *r, bool *drain)
+static void set_refuses(struct door *door, bool refuse)
+{
+	if (door->refuses == refuse || door->drain_by_ns)
+		return;
+	log_info(refuse ? "draining until told to resume: new work is refused"
+			: "resumed: new work is taken");
+	event_post(refuse ? EVENT_DRAIN : EVENT_RESUME, NULL, 0, door->tenants.nr, NULL);
+	door->refuses = refuse;
+	registry_set_draining(door->config.registry, refuse);
+	for (unsigned i = 0; i < door->config.nr_devices; i++)
+		send_refuse(&door->devices[i]);
+}
+
+static struct door_tenant *take_evicted(struct registry *r)
 {
 	struct door_tenant *c = NULL;
 
 	registry_lock(r);
-	*drain = r->drain;
 	for (struct registry_entry *e = r->head; e && !c; e = e->next) {
 		if (e->evict)
 			c = (void *)((char *)e - offsetof(struct door_tenant, entry));
@@ -220,20 +297,65 @@ static struct door_tenant *take_evicted(struct registry *r, bool *drain)
 	return c;
 }
 
+static struct door_tenant *conn_of(struct registry_entry *e)
+{
+	return (void *)((char *)e - offsetof(struct door_tenant, entry));
+}
+
+/* It stays until the mail to it is back: what takes it away is sent later, in order. */
+static struct tenant *find_tenant(const struct door *door, uint32_t id)
+{
+	for (const struct door_tenant *c = door->tenants.head; c; c = c->next) {
+		if (c->tenant && c->tenant->id == id)
+			return c->added && !c->leaving ? c->tenant : NULL;
+	}
+	return NULL;
+}
+
+static void send_errand(struct door *door, struct errand *e)
+{
+	if (e->mail.type == MAIL_LOOK_REQUESTS) {
+		e->mail.tenant = find_tenant(door, e->tenant);
+		if (!e->mail.tenant) {
+			e->mail.result = -ENOENT;
+			errand_back(door->config.registry, e);
+			return;
+		}
+		e->device = e->mail.tenant->device;
+	}
+	door_send_mail(&door->devices[e->device], &e->mail);
+}
+
 static void asked_ready(struct source *s, uint32_t events)
 {
 	struct door *door = ((struct source_of_door *)s)->door;
+	struct tenant_params params;
+	struct registry_entry *e;
 	struct door_tenant *c;
-	bool drain;
+	struct errand *errand;
+	bool drain, restart, refuse;
 
 	clear_eventfd(door->config.registry->door_fd);
-	while ((c = take_evicted(door->config.registry, &drain))) {
+	while ((e = registry_take_changed(door->config.registry, &params)))
+		conn_params(conn_of(e), &params);
+	while ((errand = errand_take(door->config.registry)))
+		send_errand(door, errand);
+	while ((c = take_evicted(door->config.registry))) {
 		log_info("tenant %u \"%s\" (pid %d, uid %u): evicted by the administrator",
 			 c->tenant->id, c->tenant->name, (int)c->tenant->pid, c->tenant->uid);
 		conn_leave(c);
 	}
+	registry_lock(door->config.registry);
+	drain = door->config.registry->drain;
+	refuse = door->config.registry->refuse;
+	restart = door->config.registry->restart;
+	door->config.registry->restart = false;
+	registry_unlock(door->config.registry);
+	set_refuses(door, refuse);
 	if (drain)
 		start_drain(door);
+	else if (restart)
+		handover_start(door, "restart");
 }
 
 static void signals_ready(struct source *s, uint32_t events)
@@ -243,6 +365,10 @@ static void signals_ready(struct source *s, uint32_t events)
 
 	while (read(door->config.signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		log_info("signal %s", sigabbrev_np((int)info.ssi_signo));
+		if (info.ssi_signo == SIGUSR2) {
+			handover_start(door, "restart");
+			continue;
+		}
 		if (door->drain_by_ns) {
 			log_warn("the second signal: exit at once, %u tenants are connected",
 				 door->tenants.nr);
@@ -262,7 +388,7 @@ static void bury_dead(struct door *door)
 		door->dead.head = c->next;
 		if (c->sock >= 0)
 			close(c->sock); /* drained: this drops nobody's file */
-		free(c->programs);
+		programs_free(c);
 		free(c);
 	}
 	door->dead = (struct conn_list){ 0 };
@@ -300,28 +426,45 @@ static int next_timeout(const struct door *door)
 		next = door->listen_again_ns;
 	if (door->drain_by_ns && door->drain_by_ns < next)
 		next = door->drain_by_ns;
+	if (door->handover_by_ns && door->handover_by_ns < next)
+		next = door->handover_by_ns;
 	if (next == UINT64_MAX)
 		return -1;
 	now = door_now_ns();
 	return next <= now ? 0 : (int)((next - now + 999999) / 1000000);
 }
 
-/* Drained and everybody gone, but for descriptors that may never close: stop the dispatcher. */
-static void stop_if_empty(struct door *door)
+bool door_stop_devices(struct door *door)
 {
-	if (!door->drained || door->stop_mail.type)
-		return;
-	if (door->greeting.nr + door->tenants.nr > door->nr_closing)
-		return;
-	door->stop_mail.type = MAIL_STOP;
-	door_send_mail(door, &door->stop_mail);
+	bool all = true;
+
+	for (unsigned i = 0; i < door->config.nr_devices; i++) {
+		struct door_device *device = &door->devices[i];
+
+		all &= device->stopped;
+		if (device->stop_mail.type)
+			continue;
+		device->stop_mail.type = MAIL_STOP;
+		door_send_mail(device, &device->stop_mail);
+	}
+	return all;
+}
+
+/* Drained and everybody gone, but for descriptors that may never close: stop the dispatchers. True
+ * once all of them have. */
+static bool stop_if_empty(struct door *door)
+{
+	if (!door->drained || door->greeting.nr + door->tenants.nr > door->nr_closing)
+		return false;
+	return door_stop_devices(door);
 }
 
 int door_run(struct door *door)
 {
 	struct epoll_event events[EVENTS_PER_ROUND];
+	bool stopped = false;
 
-	while (!door->result && !door->stopped) {
+	while (!door->result && !stopped) {
 		int n = epoll_wait(door->epoll_fd, events, EVENTS_PER_ROUND, next_timeout(door));
 
 		for (int i = 0; i < n; i++) {
@@ -330,22 +473,46 @@ int door_run(struct door *door)
 			s->ready(s, events[i].events);
 		}
 		expire(door);
-		stop_if_empty(door);
+		stopped = stop_if_empty(door);
 		bury_dead(door);
+		if (!stopped && handover_settle(door))
+			door->result = DOOR_HANDOVER;
 	}
+	errand_close(door->config.registry);
 	return door->result;
+}
+
+static int watch_source(struct door *door, struct source *s, int fd,
+			void (*ready)(struct source *s, uint32_t events))
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = s };
+
+	s->ready = ready;
+	if (fd < 0)
+		return 0;
+	return epoll_ctl(door->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
 static int add_source(struct door *door, struct source_of_door *s, int fd,
 		      void (*ready)(struct source *s, uint32_t events))
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = &s->source };
-
-	s->source.ready = ready;
 	s->door = door;
-	if (fd < 0)
-		return 0;
-	return epoll_ctl(door->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+	return watch_source(door, &s->source, fd, ready);
+}
+
+static int add_device(struct door *door, struct door_device *device,
+		      const struct door_device_config *config)
+{
+	int err;
+
+	device->door = door;
+	device->mailbox = config->mailbox;
+	device->loader = config->loader;
+	device->mail.device = device->jobs.device = device;
+	err = watch_source(door, &device->mail.source, config->mailbox->door_fd, mail_ready);
+	if (err)
+		return err;
+	return watch_source(door, &device->jobs.source, loader_fd(config->loader), jobs_ready);
 }
 
 int door_new(const struct door_config *config, struct door **out)
@@ -360,10 +527,8 @@ int door_new(const struct door_config *config, struct door **out)
 	err = door->epoll_fd < 0 ? -errno : 0;
 	if (!err)
 		err = add_source(door, &door->listener, config->listen_fd, listener_ready);
-	if (!err)
-		err = add_source(door, &door->mail, config->mailbox->door_fd, mail_ready);
-	if (!err)
-		err = add_source(door, &door->jobs, loader_fd(config->loader), jobs_ready);
+	for (unsigned i = 0; i < config->nr_devices && !err; i++)
+		err = add_device(door, &door->devices[i], &config->devices[i]);
 	if (!err)
 		err = add_source(door, &door->asked, config->registry->door_fd, asked_ready);
 	if (!err)
@@ -372,6 +537,10 @@ int door_new(const struct door_config *config, struct door **out)
 		door_free(door);
 		return err;
 	}
+	/* As the process before was told. */
+	door->refuses = config->registry->refuse;
+	for (unsigned i = 0; i < config->nr_devices; i++)
+		send_refuse(&door->devices[i]);
 	*out = door;
 	return 0;
 }

@@ -12,8 +12,9 @@ static int make_state(struct program_inst *inst)
 	size_t n = inst->program->nr_steps + 1;
 
 	inst->deps_init = calloc(n, sizeof(*inst->deps_init));
+	inst->klass = calloc(n, sizeof(*inst->klass));
 	inst->cost_ns = calloc(n, sizeof(*inst->cost_ns));
-	if (!inst->deps_init || !inst->cost_ns)
+	if (!inst->deps_init || !inst->klass || !inst->cost_ns)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < inst->nr_slots; i++) {
 		struct slot_state *s = &inst->slots[i];
@@ -25,6 +26,29 @@ static int make_state(struct program_inst *inst)
 		inst->free_slots[inst->nr_free_slots++] = inst->nr_slots - 1 - i;
 	}
 	return 0;
+}
+
+/* Steps stand behind those that they wait for. 0: no memory, or no work. */
+static uint32_t longest_path(const struct program *p, uint64_t work_ns)
+{
+	uint64_t *begin = calloc(p->nr_steps + 1, sizeof(*begin)), longest = 0, share;
+
+	for (uint32_t i = 0; begin && i < p->nr_steps; i++) {
+		const struct step *s = &p->steps[i];
+		uint64_t end = begin[i] + s->cost_ns;
+
+		for (uint32_t k = 0; k < s->nr_succ; k++) {
+			if (begin[s->succ[k]] < end)
+				begin[s->succ[k]] = end;
+		}
+		if (end > longest)
+			longest = end;
+	}
+	free(begin);
+	if (!work_ns)
+		return 0;
+	share = longest * 1024 / work_ns;
+	return (uint32_t)(share * work_ns < longest * 1024 ? share + 1 : share);
 }
 
 static int fill_state(struct program_inst *inst, char *why, size_t why_bytes)
@@ -40,9 +64,21 @@ static int fill_state(struct program_inst *inst, char *why, size_t why_bytes)
 			return -E2BIG;
 		}
 		inst->deps_init[i] = (uint16_t)p->steps[i].nr_deps;
+		inst->klass[i] = p->steps[i].klass;
 		inst->cost_ns[i] = p->steps[i].cost_ns;
+		inst->work_ns += p->steps[i].cost_ns;
 	}
+	inst->path_share = longest_path(p, inst->work_ns);
 	return 0;
+}
+
+static uint64_t io_bytes(const struct program *p, const uint32_t *ids, uint32_t nr)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < nr; i++)
+		bytes += p->tensors[ids[i]].bytes;
+	return bytes;
 }
 
 int program_inst_new(struct tenant *t, uint32_t id, const struct program *program,
@@ -55,9 +91,12 @@ int program_inst_new(struct tenant *t, uint32_t id, const struct program *progra
 	if (!inst)
 		goto no_memory;
 	inst->id = id;
+	inst->fd = -1;
 	inst->tenant = t;
 	inst->program = program;
 	inst->dp = dp;
+	inst->input_bytes = io_bytes(program, program->inputs, program->nr_inputs);
+	inst->output_bytes = io_bytes(program, program->outputs, program->nr_outputs);
 	inst->nr_slots = nr_slots < PROGRAM_MAX_SLOTS ? nr_slots : PROGRAM_MAX_SLOTS;
 	if (make_state(inst))
 		goto no_memory;
@@ -76,6 +115,14 @@ no_memory:
 	return -ENOMEM;
 }
 
+void program_inst_classify(struct program_inst *inst, const struct device_ops *ops)
+{
+	if (!ops->step_class)
+		return;
+	for (uint32_t i = 0; i < inst->program->nr_steps; i++)
+		inst->klass[i] = ops->step_class(inst->dp, i);
+}
+
 void program_inst_free(struct program_inst *inst)
 {
 	if (!inst)
@@ -85,6 +132,7 @@ void program_inst_free(struct program_inst *inst)
 		free(inst->slots[i].ready);
 	}
 	free(inst->deps_init);
+	free(inst->klass);
 	free(inst->cost_ns);
 	free(inst);
 }

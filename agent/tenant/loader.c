@@ -31,7 +31,8 @@ struct loader {
 	const struct device_ops *ops;
 	struct device *dev;
 	pthread_mutex_t lock; /* all queues and the done list; held for a few instructions */
-	/* Devices keep load apart from submit, but need not keep two loads apart. */
+	/* Devices keep load apart from submit, but need not keep load and unload apart. Bindings and
+	 * arenas come from one queue, and do not wait for what may take seconds. */
 	pthread_mutex_t device_lock;
 	struct job_queue queues[NR_QUEUES];
 	struct job *done_head, *done_tail;
@@ -48,6 +49,33 @@ static void say_quota(char *why, size_t why_bytes, const struct program *p, cons
 		(unsigned long long)(need - left));
 }
 
+/* What the tenant's quota leaves of a limit; never 0, which the compiler takes for no limit. */
+static uint64_t left_of(const struct job *job, uint64_t limit)
+{
+	uint64_t left =
+		job->memory_bytes > job->memory_used ? job->memory_bytes - job->memory_used : 1;
+
+	return job->memory_bytes && left < limit ? left : limit;
+}
+
+static int check_memory(const struct job *job, const struct program_inst *inst, char *why,
+			size_t why_bytes)
+{
+	uint64_t need = inst->weight_bytes + inst->workspace_bytes;
+
+	if (!job->memory_bytes ||
+	    (job->memory_used <= job->memory_bytes && need <= job->memory_bytes - job->memory_used))
+		return 0;
+	snprintf(
+		why, why_bytes,
+		"program \"%s\": needs %llu bytes (weights %llu, workspace %llu) and the tenant has a "
+		"quota of %llu bytes of device memory, of which it uses %llu",
+		inst->program->name, (unsigned long long)need,
+		(unsigned long long)inst->weight_bytes, (unsigned long long)inst->workspace_bytes,
+		(unsigned long long)job->memory_bytes, (unsigned long long)job->memory_used);
+	return -EDQUOT;
+}
+
 static int check_footprint(const struct job *job, const struct program_inst *inst, char *why,
 			   size_t why_bytes)
 {
@@ -61,7 +89,21 @@ static int check_footprint(const struct job *job, const struct program_inst *ins
 			  job->max_workspace_bytes);
 		return -EDQUOT;
 	}
-	return 0;
+	return check_memory(job, inst, why, why_bytes);
+}
+
+/* The compiler knows one limit of each kind: say that it came of the tenant's quota, if it did. */
+static void say_memory(struct job *job)
+{
+	size_t at = strlen(job->why);
+
+	if (job->memory_bytes)
+		snprintf(
+			job->why + at, sizeof(job->why) - at,
+			"; the tenant has a quota of %llu bytes of device memory, of which it uses "
+			"%llu",
+			(unsigned long long)job->memory_bytes,
+			(unsigned long long)job->memory_used);
 }
 
 static int device_load(struct loader *l, const struct program *program, struct device_program **dp,
@@ -84,27 +126,28 @@ static void device_unload(struct loader *l, struct device_program *dp)
 
 static void device_unbind(struct loader *l, struct device_binding *binding)
 {
-	pthread_mutex_lock(&l->device_lock);
 	l->ops->unbind(l->dev, binding);
-	pthread_mutex_unlock(&l->device_lock);
 }
 
 static int run_load(struct loader *l, struct job *job)
 {
 	struct compile_opts opts = {
 		.caps = l->ops->caps(l->dev),
-		.max_weight_bytes = job->max_weight_bytes,
-		.max_workspace_bytes = job->max_workspace_bytes,
+		.precision = job->precision,
+		.max_weight_bytes = left_of(job, job->max_weight_bytes),
+		.max_workspace_bytes = left_of(job, job->max_workspace_bytes),
 		.eval = l->ops->eval,
 	};
 	struct program *program = NULL;
 	struct device_program *dp = NULL;
 	int err = program_compile(job->fd, job->bytes, &opts, &program, job->why, sizeof(job->why));
 
-	close(job->fd);
-	job->fd = -1;
+	if (err == -EDQUOT)
+		say_memory(job);
 	if (err)
-		return err;
+		goto close;
+	/* Among the tenants of one user nothing is revealed: neither contents nor that they match. */
+	program->share_key = job->share_weights ? (uint64_t)job->tenant->uid + 1 : 0;
 	err = device_load(l, program, &dp, job->why, sizeof(job->why));
 	if (err)
 		goto free_program;
@@ -112,10 +155,15 @@ static int run_load(struct loader *l, struct job *job)
 			       job->why, sizeof(job->why));
 	if (err)
 		goto unload;
+	program_inst_classify(job->inst, l->ops);
 	l->ops->footprint(dp, &job->inst->weight_bytes, &job->inst->workspace_bytes);
 	err = check_footprint(job, job->inst, job->why, sizeof(job->why));
 	if (err)
 		goto free_inst;
+	job->inst->fd = job->fd;
+	job->inst->fd_bytes = job->bytes;
+	job->inst->precision = job->precision;
+	job->fd = -1;
 	return 0;
 
 free_inst:
@@ -125,16 +173,47 @@ unload:
 	device_unload(l, dp);
 free_program:
 	program_free(program);
+close:
+	close(job->fd);
+	job->fd = -1;
 	return err;
+}
+
+/* Once for each tenant, before its first binding: one without bindings pins no memory. BIND and
+ * RELEASE come from one queue, so nothing else looks at arena_mapped meanwhile. */
+static int map_arena(struct loader *l, struct job *job)
+{
+	struct tenant *t = job->tenant;
+	int err;
+
+	if (t->arena_mapped || !t->arena || !l->ops->map_arena)
+		return 0;
+	err = l->ops->map_arena(l->dev, t->arena, t->arena_bytes);
+	if (err)
+		snprintf(job->why, sizeof(job->why),
+			 "the device cannot map the tenant's arena of %llu bytes: %s; connect with "
+			 "a smaller one",
+			 (unsigned long long)t->arena_bytes, strerror(-err));
+	else
+		t->arena_mapped = true;
+	return err ? -ENOMEM : 0;
+}
+
+static void unmap_arena(struct loader *l, struct tenant *t)
+{
+	if (!t || !t->arena_mapped)
+		return;
+	l->ops->unmap_arena(l->dev, t->arena);
+	t->arena_mapped = false;
 }
 
 static int run_bind(struct loader *l, struct job *job)
 {
-	int err;
+	int err = map_arena(l, job);
 
-	pthread_mutex_lock(&l->device_lock);
+	if (err)
+		return err;
 	err = l->ops->bind(l->dev, job->inst->dp, job->io, &job->binding);
-	pthread_mutex_unlock(&l->device_lock);
 	if (err)
 		snprintf(job->why, sizeof(job->why), "program \"%s\": the device cannot bind: %s",
 			 job->inst->program->name, strerror(-err));
@@ -151,6 +230,8 @@ static void unload_inst(struct loader *l, struct program_inst *inst)
 	}
 	device_unload(l, inst->dp);
 	program_free((struct program *)inst->program);
+	if (inst->fd >= 0)
+		close(inst->fd);
 	program_inst_free(inst);
 }
 
@@ -172,6 +253,7 @@ static int run_job(struct loader *l, struct job *job)
 	case JOB_RELEASE:
 		for (unsigned i = 0; i < TENANT_MAX_PROGRAMS; i++)
 			unload_inst(l, job->insts[i]);
+		unmap_arena(l, job->tenant);
 		tenant_free(job->tenant);
 		job->tenant = NULL;
 		return 0;

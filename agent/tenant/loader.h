@@ -18,8 +18,8 @@
 #include "agent/tenant/tenant.h"
 
 enum job_type {
-	JOB_LOAD,    /* tenant, index, fd, bytes, limits -> inst. Closes fd */
-	JOB_BIND,    /* inst, io -> binding */
+	JOB_LOAD, /* tenant, index, fd, bytes, limits -> inst, which keeps fd; closed on failure */
+	JOB_BIND, /* inst, io -> binding */
 	JOB_UNBIND,  /* binding */
 	JOB_UNLOAD,  /* inst: with its bindings; frees it */
 	JOB_RELEASE, /* tenant, insts[TENANT_MAX_PROGRAMS]: everything; frees them */
@@ -38,7 +38,10 @@ struct job {
 	const int *fds;
 	uint32_t nr_fds;
 	uint64_t bytes;
+	bool share_weights; /* LOAD: equal weights of one user are stored once, if the device can */
+	uint8_t precision;  /* LOAD: enum ooo_dtype to compute in; 0: as declared */
 	uint64_t max_weight_bytes, max_workspace_bytes; /* LOAD: what the tenant has left */
+	uint64_t memory_bytes, memory_used; /* LOAD: its quota of both together; 0: none */
 	void *io[OOO_MAX_IO];
 	char why[OOO_TEXT_BYTES]; /* of a result < 0 */
 	void *cookie;             /* the sender's */

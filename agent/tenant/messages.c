@@ -50,6 +50,9 @@ static const struct request_kind {
 			     sizeof(struct ooo_msg_done), offsetof(struct ooo_msg_done, text) },
 	[OOO_MSG_STATS] = { "STATS", sizeof(struct ooo_msg_stats), OOO_MSG_STATS_REPLY,
 			    sizeof(struct ooo_msg_stats_reply), 0 },
+	[OOO_MSG_ADMIT] = { "ADMIT", sizeof(struct ooo_msg_admit), OOO_MSG_ADMITTED,
+			    sizeof(struct ooo_msg_admitted),
+			    offsetof(struct ooo_msg_admitted, text) },
 };
 
 /* What answers a message that is none of the above. */
@@ -169,6 +172,9 @@ static enum ooo_status fields_check(const union request_msg *q, char *why, size_
 		break;
 	case OOO_MSG_UNLOAD:
 		ok = !q->unbind.binding;
+		break;
+	case OOO_MSG_ADMIT:
+		ok = !q->admit.resv0;
 		break;
 	}
 	if (!ok)

@@ -22,6 +22,7 @@ union request_msg {
 	struct ooo_msg_bind bind;
 	struct ooo_msg_unbind unbind; /* and UNLOAD */
 	struct ooo_msg_stats stats;
+	struct ooo_msg_admit admit;
 };
 
 union reply_msg {
@@ -31,6 +32,7 @@ union reply_msg {
 	struct ooo_msg_bound bound;
 	struct ooo_msg_done done;
 	struct ooo_msg_stats_reply stats;
+	struct ooo_msg_admitted admitted;
 };
 
 #define MESSAGE_MAX_FDS 253 /* the kernel's SCM_MAX_FD */

@@ -30,6 +30,19 @@ enum {
 int tenant_new(const struct ooo_msg_hello *hello, const struct peer *peer, uint32_t id, int sock,
 	       struct tenant **out, int fds[TENANT_NR_FDS]);
 void tenant_close_fds(int fds[TENANT_NR_FDS]);
+
+/* A tenant of an earlier process of this agent. The descriptors become the tenant's, also on
+ * failure; sock stays the caller's. */
+struct tenant_past {
+	const char *name;
+	struct peer peer;
+	uint32_t id, sq_entries, cq_entries;
+	uint64_t arena_bytes;
+	uint32_t sq_head, cq_tail, cq_head; /* positions in the rings */
+	int sock, sq_eventfd, cq_eventfd, ring_fd, arena_fd;
+};
+
+int tenant_again(const struct tenant_past *past, struct tenant **out); /* -EINVAL, -ENOMEM, ... */
 /* NULL is fine. Nothing of it is in flight; its instances are freed already. */
 void tenant_free(struct tenant *t);
 
@@ -40,6 +53,8 @@ void tenant_free(struct tenant *t);
 int program_inst_new(struct tenant *t, uint32_t id, const struct program *program,
 		     struct device_program *dp, unsigned nr_slots, struct program_inst **out,
 		     char *why, size_t why_bytes);
+/* Take the device's classes of steps, if it has its own, in place of the kernels'. */
+void program_inst_classify(struct program_inst *inst, const struct device_ops *ops);
 void program_inst_free(struct program_inst *inst); /* NULL is fine */
 
 #endif

@@ -8,9 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agent/control/event.h"
 #include "agent/log.h"
 #include "agent/tenant/connection.h"
+#include "agent/tenant/place.h"
 
 static enum ooo_status status_of(int err)
 {
@@ -26,12 +29,24 @@ static enum ooo_status status_of(int err)
 	return OOO_BAD_PROGRAM;
 }
 
-static bool draining(const struct door_tenant *c)
+/* A lost device can do nothing: what was asked of it may be asked again. */
+static enum ooo_status failure_of(const struct door_tenant *c)
 {
-	return c->door->drain_by_ns != 0;
+	if (registry_device_lost(door_registry_device(c->device)))
+		return OOO_DEVICE_RESET;
+	return status_of(c->job.result);
 }
 
-#define DRAINING_TEXT "the agent is shutting down and takes nothing new; connect again later"
+static bool draining(const struct door_tenant *c)
+{
+	return c->door->drain_by_ns != 0 || c->door->refuses;
+}
+
+#define DRAINING_TEXT "the agent drains and takes nothing new; connect again later"
+
+#define GONE_TEXT                                                                                  \
+	"the device failed for good and takes no work until the agent is restarted (see ooo-ctl "  \
+	"status)"
 
 /* ---- HELLO ----------------------------------------------------------------------------------- */
 
@@ -66,6 +81,46 @@ static bool over_tenant_limit(const struct door_tenant *c, char *why, size_t why
 	return false;
 }
 
+/* What is free of a device's memory; of one that does not say, of the machine's. */
+static uint64_t free_bytes(const struct door_device *device)
+{
+	const struct registry_device *d = door_registry_device(device);
+	uint64_t used = 0, total = 0;
+
+	if (d->ops && d->ops->memory) {
+		d->ops->memory(d->dev, &used, &total);
+	} else {
+		total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+		for (const struct door_tenant *c = device->door->tenants.head; c; c = c->next) {
+			if (c->device == device)
+				used += c->weight_bytes + c->workspace_bytes;
+		}
+	}
+	return used < total ? total - used : 0;
+}
+
+int door_place(struct door_tenant *c, int before)
+{
+	struct place_load loads[DEVICE_MAX_OPEN];
+	struct door *door = c->door;
+	int at;
+
+	for (unsigned i = 0; i < door->config.nr_devices; i++) {
+		loads[i] = (struct place_load){
+			.gone = registry_device_gone(door_registry_device(&door->devices[i])),
+			.free_bytes = free_bytes(&door->devices[i]),
+			.tenants = door->devices[i].nr_tenants,
+		};
+	}
+	at = place_choose(loads, door->config.nr_devices);
+	if (before >= 0 && (at < 0 || !loads[before].gone))
+		at = before;
+	if (at < 0)
+		return -1;
+	c->device = &door->devices[at];
+	return at;
+}
+
 static void send_welcome(struct door_tenant *c)
 {
 	const struct registry_agent *agent = &c->door->config.registry->agent;
@@ -84,7 +139,7 @@ static void send_welcome(struct door_tenant *c)
 	w->sq_off = (uint32_t)((char *)t->ring.sqes - (char *)t->ring.ring);
 	w->cq_off = (uint32_t)((char *)t->ring.cqes - (char *)t->ring.ring);
 	w->agent_id = agent->agent_id;
-	snprintf(w->device, sizeof(w->device), "%s", agent->caps->name);
+	snprintf(w->device, sizeof(w->device), "%s", agent->devices[t->device].caps->name);
 	conn_reply(c, &reply);
 }
 
@@ -102,6 +157,7 @@ static void hello_added(struct door_tenant *c)
 	registry_add(c->door->config.registry, &c->entry);
 	log_tenant(LOG_LEVEL_INFO, "tenant %u \"%s\" (pid %d, uid %u): connected", t->id, t->name,
 		   (int)t->pid, t->uid);
+	event_post(EVENT_CONNECT, t, t->device, t->params.weight, NULL);
 	send_welcome(c);
 }
 
@@ -111,7 +167,7 @@ void request_hello(struct door_tenant *c)
 	const struct ooo_msg_hello *hello = &c->req.hello;
 	char why[OOO_TEXT_BYTES];
 	enum ooo_status status;
-	int err;
+	int err, device;
 
 	if (draining(c)) {
 		conn_reject(c, OOO_DRAINING, DRAINING_TEXT);
@@ -124,6 +180,11 @@ void request_hello(struct door_tenant *c)
 		conn_reject(c, status, why);
 		return;
 	}
+	device = door_place(c, -1);
+	if (device < 0) {
+		conn_reject(c, OOO_DEVICE_GONE, GONE_TEXT);
+		return;
+	}
 	c->programs = calloc(TENANT_MAX_PROGRAMS, sizeof(*c->programs));
 	err = c->programs ? tenant_new(hello, &c->peer, ++door->last_id, c->sock, &c->tenant,
 				       c->tenant_fds)
@@ -134,6 +195,9 @@ void request_hello(struct door_tenant *c)
 		conn_reject(c, OOO_NO_MEMORY, why);
 		return;
 	}
+	c->tenant->device = (uint32_t)device;
+	registry_admit(door->config.registry, &c->entry, c->tenant);
+	c->device->nr_tenants++;
 	c->counted = true;
 	conn_list_move(c, &door->tenants);
 	conn_mail(c, MAIL_TENANT_ADD, hello_added);
@@ -141,12 +205,49 @@ void request_hello(struct door_tenant *c)
 
 /* ---- LOAD, UNLOAD ---------------------------------------------------------------------------- */
 
+/* Take the id; the offsets are for a process that takes over. */
+int binding_keep(struct door_program *p, uint32_t id, const uint64_t *offsets)
+{
+	size_t nr = (size_t)p->inst->program->nr_inputs + p->inst->program->nr_outputs;
+
+	p->bindings[id] = calloc(nr + 1, sizeof(*offsets));
+	if (!p->bindings[id])
+		return -ENOMEM;
+	memcpy(p->bindings[id], offsets, nr * sizeof(*offsets));
+	return 0;
+}
+
+static void binding_drop(struct door_program *p, uint32_t id)
+{
+	free(p->bindings[id]);
+	p->bindings[id] = NULL;
+}
+
+static void bindings_free(struct door_program *p)
+{
+	for (uint32_t i = 0; i < PROGRAM_MAX_BINDINGS && p->inst; i++)
+		binding_drop(p, i);
+}
+
+void programs_free(struct door_tenant *c)
+{
+	for (uint32_t i = 0; i < TENANT_MAX_PROGRAMS && c->programs; i++)
+		bindings_free(&c->programs[i]);
+	free(c->programs);
+	c->programs = NULL;
+}
+
 static struct door_program *find_program(struct door_tenant *c, uint32_t id)
 {
 	char why[OOO_TEXT_BYTES];
 
 	if (id < TENANT_MAX_PROGRAMS && c->programs[id].inst)
 		return &c->programs[id];
+	/* Not one that was loaded before the device went can be had again. */
+	if (registry_device_gone(door_registry_device(c->device))) {
+		conn_refuse(c, OOO_DEVICE_GONE, GONE_TEXT);
+		return NULL;
+	}
 	snprintf(why, sizeof(why), "no program %u is loaded", id);
 	conn_refuse(c, OOO_NO_PROGRAM, why);
 	return NULL;
@@ -165,6 +266,7 @@ static void load_added(struct door_tenant *c)
 	}
 	log_tenant(LOG_LEVEL_DEBUG, "tenant %u \"%s\": program %u \"%s\" loaded: %u steps",
 		   c->tenant->id, c->tenant->name, c->index, p->name, p->nr_steps);
+	event_post(EVENT_LOAD, c->tenant, c->tenant->device, inst->weight_bytes, p->name);
 	door_reply_init(&reply, OOO_MSG_LOAD, OOO_OK, NULL);
 	l = &reply.loaded;
 	l->program = c->index;
@@ -177,21 +279,33 @@ static void load_added(struct door_tenant *c)
 	conn_reply(c, &reply);
 }
 
+void program_loaded(struct door_tenant *c, struct program_inst *inst)
+{
+	c->programs[inst->id].inst = inst;
+	c->weight_bytes += inst->weight_bytes;
+	c->workspace_bytes += inst->workspace_bytes;
+	registry_set_program(c->door->config.registry, &c->entry, inst->id, inst);
+}
+
 static void load_done(struct door_tenant *c)
 {
 	struct program_inst *inst = c->job.inst;
 
 	c->job.inst = NULL;
 	if (c->job.result) {
-		conn_refuse(c, status_of(c->job.result), c->job.why);
+		conn_refuse(c, failure_of(c), c->job.why);
 		return;
 	}
-	c->programs[c->index].inst = inst;
-	c->weight_bytes += inst->weight_bytes;
-	c->workspace_bytes += inst->workspace_bytes;
-	registry_set_program(c->door->config.registry, &c->entry, c->index, inst);
+	program_loaded(c, inst);
 	c->mail.inst = inst;
 	conn_mail(c, MAIL_PROGRAM_ADD, load_added);
+}
+
+/* Whether the device makes use of it is the compiler's business: it is a permission. */
+static bool is_precision(uint32_t dtype)
+{
+	return !dtype || dtype == OOO_FP32 || dtype == OOO_TF32 || dtype == OOO_BF16 ||
+	       dtype == OOO_FP16;
 }
 
 static enum ooo_status load_check(struct door_tenant *c, int fd, char *why, size_t why_bytes)
@@ -203,9 +317,14 @@ static enum ooo_status load_check(struct door_tenant *c, int fd, char *why, size
 		snprintf(why, why_bytes, DRAINING_TEXT);
 		return OOO_DRAINING;
 	}
-	if (load->precision && load->precision != OOO_FP32) {
-		snprintf(why, why_bytes, "LOAD: precision %s is not supported by device %s",
-			 dtype_name(load->precision), c->door->config.registry->agent.caps->name);
+	if (registry_device_gone(door_registry_device(c->device))) {
+		snprintf(why, why_bytes, GONE_TEXT);
+		return OOO_DEVICE_GONE;
+	}
+	if (!is_precision(load->precision)) {
+		snprintf(why, why_bytes,
+			 "LOAD: %u is no precision to compute in: fp32, tf32, bf16 and fp16 are",
+			 load->precision);
 		return OOO_UNSUPPORTED;
 	}
 	while (id < TENANT_MAX_PROGRAMS && c->programs[id].inst)
@@ -230,13 +349,16 @@ void request_load(struct door_tenant *c, int fd)
 		conn_refuse_fd(c, fd, status, why);
 		return;
 	}
-	memset(&c->programs[c->index], 0, sizeof(c->programs[c->index]));
 	c->job.fd = fd;
 	c->job.bytes = c->req.load.program_bytes;
 	c->job.index = c->index;
 	c->job.inst = NULL;
+	c->job.share_weights = !limits->no_weight_sharing;
+	c->job.precision = (uint8_t)c->req.load.precision;
 	c->job.max_weight_bytes = limits->max_weight_bytes - c->weight_bytes;
 	c->job.max_workspace_bytes = limits->max_workspace_bytes - c->workspace_bytes;
+	c->job.memory_bytes = registry_memory_quota(c->door->config.registry, &c->entry);
+	c->job.memory_used = c->weight_bytes + c->workspace_bytes;
 	conn_job(c, JOB_LOAD, load_done);
 }
 
@@ -261,6 +383,7 @@ static void unload_left_flow(struct door_tenant *c)
 	c->weight_bytes -= p->inst->weight_bytes;
 	c->workspace_bytes -= p->inst->workspace_bytes;
 	c->job.inst = p->inst;
+	bindings_free(p);
 	p->inst = NULL;
 	conn_job(c, JOB_UNLOAD, reply_done);
 }
@@ -277,11 +400,6 @@ void request_unload(struct door_tenant *c)
 
 /* ---- BIND, UNBIND ---------------------------------------------------------------------------- */
 
-static bool binding_used(const struct door_program *p, uint32_t id)
-{
-	return p->bindings_used[id / 64] >> (id % 64) & 1;
-}
-
 static void bind_undone(struct door_tenant *c)
 {
 	conn_reject(c, OOO_NO_MEMORY, "the dispatcher has no room for another binding");
@@ -293,11 +411,11 @@ static void bind_added(struct door_tenant *c)
 	union reply_msg reply;
 
 	if (c->mail.result) {
+		binding_drop(p, c->index);
 		c->job.binding = c->mail.binding;
 		conn_job(c, JOB_UNBIND, bind_undone);
 		return;
 	}
-	p->bindings_used[c->index / 64] |= 1ull << (c->index % 64);
 	registry_add_bindings(c->door->config.registry, &c->entry, p->inst->id, 1);
 	door_reply_init(&reply, OOO_MSG_BIND, OOO_OK, NULL);
 	reply.bound.binding = c->index;
@@ -307,8 +425,8 @@ static void bind_added(struct door_tenant *c)
 static void bind_done(struct door_tenant *c)
 {
 	if (c->job.result) {
-		conn_refuse(c, c->job.result == -EINVAL ? OOO_INVALID : status_of(c->job.result),
-			    c->job.why);
+		binding_drop(&c->programs[c->req.bind.program], c->index);
+		conn_refuse(c, c->job.result == -EINVAL ? OOO_INVALID : failure_of(c), c->job.why);
 		return;
 	}
 	c->mail.inst = c->job.inst;
@@ -331,7 +449,7 @@ void request_bind(struct door_tenant *c)
 		conn_refuse(c, OOO_DRAINING, DRAINING_TEXT);
 		return;
 	}
-	while (id < PROGRAM_MAX_BINDINGS && binding_used(p, id))
+	while (id < PROGRAM_MAX_BINDINGS && p->bindings[id])
 		id++;
 	if (id == PROGRAM_MAX_BINDINGS) {
 		snprintf(why, sizeof(why),
@@ -344,6 +462,10 @@ void request_bind(struct door_tenant *c)
 			    c->job.io, why, sizeof(why));
 	if (status != OOO_OK) {
 		conn_refuse(c, status, why);
+		return;
+	}
+	if (binding_keep(p, id, bind->offset)) {
+		conn_refuse(c, OOO_NO_MEMORY, "the agent has no memory for another binding");
 		return;
 	}
 	c->index = id;
@@ -362,7 +484,7 @@ static void unbind_left_flow(struct door_tenant *c)
 			    "requests on the binding are in flight; reap them, then unbind it");
 		return;
 	}
-	p->bindings_used[id / 64] &= ~(1ull << (id % 64));
+	binding_drop(p, id);
 	registry_add_bindings(c->door->config.registry, &c->entry, p->inst->id, -1);
 	c->job.binding = c->mail.binding;
 	conn_job(c, JOB_UNBIND, reply_done);
@@ -376,7 +498,7 @@ void request_unbind(struct door_tenant *c)
 
 	if (!p)
 		return;
-	if (id >= PROGRAM_MAX_BINDINGS || !binding_used(p, id)) {
+	if (id >= PROGRAM_MAX_BINDINGS || !p->bindings[id]) {
 		snprintf(why, sizeof(why), "program \"%s\" has no binding %u",
 			 p->inst->program->name, id);
 		conn_refuse(c, OOO_NO_BINDING, why);
@@ -408,5 +530,33 @@ void request_stats(struct door_tenant *c)
 	r->service_ns = stat_read(&s->service_ns);
 	r->weight_bytes = c->weight_bytes;
 	r->workspace_bytes = c->workspace_bytes;
+	conn_reply(c, &reply);
+}
+
+/* ---- ADMIT ----------------------------------------------------------------------------------- */
+
+void request_admit(struct door_tenant *c)
+{
+	const struct ooo_msg_admit *q = &c->req.admit;
+	struct registry *registry = c->door->config.registry;
+	struct rate_view view;
+	union reply_msg reply;
+	char why[OOO_TEXT_BYTES];
+	int err;
+
+	registry_lock(registry);
+	err = registry_admit_rate(registry, c->tenant->id, q->program, (double)q->rate_milli / 1000,
+				  q->slo_ns, &view);
+	registry_unlock(registry);
+	if (err) {
+		snprintf(why, sizeof(why), "ADMIT: there is no program %u", q->program);
+		conn_refuse(c, OOO_NO_PROGRAM, why);
+		return;
+	}
+	door_reply_init(&reply, OOO_MSG_ADMIT, OOO_OK, NULL);
+	reply.admitted.admitted = view.answer.admitted;
+	reply.admitted.measured = view.measured;
+	reply.admitted.most_milli = (uint64_t)(view.answer.most_per_s * 1000);
+	reply.admitted.bound_ns = view.answer.bound_ns;
 	conn_reply(c, &reply);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shared/abi/ring_sync.h"
@@ -27,6 +28,18 @@ static int sealed_memfd(const char *name, uint64_t bytes)
 	return fd;
 }
 
+static int map_memfd(uint64_t bytes, int flags, void **map, int fd)
+{
+	*map = NULL;
+	if (!bytes)
+		return 0;
+	*map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags, fd, 0);
+	if (*map != MAP_FAILED)
+		return 0;
+	*map = NULL;
+	return -errno;
+}
+
 static int map_shared(const char *name, uint64_t bytes, int flags, void **map, int *fd)
 {
 	int err;
@@ -35,17 +48,24 @@ static int map_shared(const char *name, uint64_t bytes, int flags, void **map, i
 	*fd = sealed_memfd(name, bytes);
 	if (*fd < 0)
 		return *fd;
-	if (!bytes)
-		return 0;
-	*map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags, *fd, 0);
-	if (*map == MAP_FAILED) {
-		err = -errno;
-		*map = NULL;
+	err = map_memfd(bytes, flags, map, *fd);
+	if (err) {
 		close(*fd);
 		*fd = -1;
-		return err;
 	}
-	return 0;
+	return err;
+}
+
+/* The same of a memfd that is there already: is it what sealed_memfd() makes? */
+static int map_again(uint64_t bytes, int flags, void **map, int fd)
+{
+	struct stat st;
+
+	*map = NULL;
+	if (fstat(fd, &st) || st.st_size < 0 || (uint64_t)st.st_size != bytes ||
+	    (fcntl(fd, F_GET_SEALS) & SHARED_SEALS) != SHARED_SEALS)
+		return -EINVAL;
+	return map_memfd(bytes, flags, map, fd);
 }
 
 static size_t page_align(size_t bytes)
@@ -55,36 +75,68 @@ static size_t page_align(size_t bytes)
 	return (bytes + page - 1) / page * page;
 }
 
+static size_t sq_offset(void)
+{
+	return sizeof(struct ooo_ring);
+}
+
+static size_t cq_offset(uint32_t sq_entries)
+{
+	return sq_offset() + sq_entries * sizeof(struct ooo_sqe);
+}
+
+static size_t ring_bytes(uint32_t sq_entries, uint32_t cq_entries)
+{
+	return page_align(cq_offset(sq_entries) + cq_entries * sizeof(struct ooo_cqe));
+}
+
+static void lay_out(struct ring_map *m, void *map, uint32_t sq_entries, uint32_t cq_entries)
+{
+	*m = (struct ring_map){
+		.ring = map,
+		.sqes = (struct ooo_sqe *)((char *)map + sq_offset()),
+		.cqes = (struct ooo_cqe *)((char *)map + cq_offset(sq_entries)),
+		.bytes = ring_bytes(sq_entries, cq_entries),
+		.sq_entries = sq_entries,
+		.cq_entries = cq_entries,
+		.sq_mask = sq_entries - 1,
+		.cq_mask = cq_entries - 1,
+	};
+}
+
 int ring_map_create(struct ring_map *m, uint32_t sq_entries, uint32_t cq_entries, int *fd)
 {
-	size_t sq_off = sizeof(struct ooo_ring);
-	size_t cq_off = sq_off + sq_entries * sizeof(struct ooo_sqe);
-	size_t bytes = page_align(cq_off + cq_entries * sizeof(struct ooo_cqe));
 	void *map;
 	int err;
 
 	memset(m, 0, sizeof(*m));
 	/* Populated: the dispatcher takes no page faults on it. */
-	err = map_shared("ooo-ring", bytes, MAP_POPULATE, &map, fd);
+	err = map_shared("ooo-ring", ring_bytes(sq_entries, cq_entries), MAP_POPULATE, &map, fd);
 	if (err)
 		return err;
 	if (!map)
 		return -EINVAL; /* a ring has a header at least */
-	m->ring = map;
-	m->sqes = (struct ooo_sqe *)((char *)map + sq_off);
-	m->cqes = (struct ooo_cqe *)((char *)map + cq_off);
-	m->bytes = bytes;
-	m->sq_entries = sq_entries;
-	m->cq_entries = cq_entries;
-	m->sq_mask = sq_entries - 1;
-	m->cq_mask = cq_entries - 1;
+	lay_out(m, map, sq_entries, cq_entries);
 	m->ring->magic = OOO_RING_MAGIC;
 	m->ring->version = OOO_ABI_VERSION;
 	m->ring->sq_entries = sq_entries;
 	m->ring->cq_entries = cq_entries;
-	m->ring->sq_off = (uint32_t)sq_off;
-	m->ring->cq_off = (uint32_t)cq_off;
+	m->ring->sq_off = (uint32_t)sq_offset();
+	m->ring->cq_off = (uint32_t)cq_offset(sq_entries);
 	ring_store_release(&m->ring->agent_state, OOO_AGENT_RUNNING);
+	return 0;
+}
+
+int ring_map_attach(struct ring_map *m, uint32_t sq_entries, uint32_t cq_entries, int fd)
+{
+	void *map;
+	int err;
+
+	memset(m, 0, sizeof(*m));
+	err = map_again(ring_bytes(sq_entries, cq_entries), MAP_POPULATE, &map, fd);
+	if (err || !map)
+		return err ? err : -EINVAL;
+	lay_out(m, map, sq_entries, cq_entries);
 	return 0;
 }
 
@@ -98,6 +150,11 @@ void ring_map_destroy(struct ring_map *m)
 int arena_create(uint64_t bytes, void **arena, int *fd)
 {
 	return map_shared("ooo-arena", bytes, MAP_NORESERVE, arena, fd);
+}
+
+int arena_attach(uint64_t bytes, void **arena, int fd)
+{
+	return map_again(bytes, MAP_NORESERVE, arena, fd);
 }
 
 void arena_destroy(void *arena, uint64_t bytes)

@@ -10,6 +10,7 @@
 
 #include "agent/tenant/object.h"
 #include "agent/tenant/ring_map.h"
+#include "shared/abi/ring_sync.h"
 
 void tenant_close_fds(int fds[TENANT_NR_FDS])
 {
@@ -64,6 +65,14 @@ static int make_requests(struct tenant *t, uint32_t nr)
 	return 0;
 }
 
+static int keep_fds(struct tenant *t, const int fds[TENANT_NR_FDS])
+{
+	t->ring_fd = fcntl(fds[TENANT_FD_RING], F_DUPFD_CLOEXEC, 0);
+	if (t->ring_fd >= 0)
+		t->arena_fd = fcntl(fds[TENANT_FD_ARENA], F_DUPFD_CLOEXEC, 0);
+	return t->arena_fd < 0 ? -errno : 0;
+}
+
 int tenant_new(const struct ooo_msg_hello *hello, const struct peer *peer, uint32_t id, int sock,
 	       struct tenant **out, int fds[TENANT_NR_FDS])
 {
@@ -79,8 +88,8 @@ int tenant_new(const struct ooo_msg_hello *hello, const struct peer *peer, uint3
 	t->uid = peer->uid;
 	t->gid = peer->gid;
 	t->sock = sock;
-	t->sq_eventfd = t->cq_eventfd = -1;
-	t->weight = TENANT_WEIGHT_DEFAULT;
+	t->sq_eventfd = t->cq_eventfd = t->ring_fd = t->arena_fd = -1;
+	t->params = (struct tenant_params)TENANT_PARAMS_DEFAULT;
 	if (hello->name[0])
 		snprintf(t->name, sizeof(t->name), "%s", hello->name);
 	else
@@ -93,12 +102,69 @@ int tenant_new(const struct ooo_msg_hello *hello, const struct peer *peer, uint3
 				      &fds[TENANT_FD_RING]);
 	if (!err)
 		err = arena_create(hello->arena_bytes, &t->arena, &fds[TENANT_FD_ARENA]);
+	if (!err)
+		err = keep_fds(t, fds);
 	if (err) {
 		tenant_close_fds(fds);
 		tenant_free(t);
 		return err;
 	}
 	t->arena_bytes = hello->arena_bytes;
+	*out = t;
+	return 0;
+}
+
+/* The positions are the agent's own: what the tenant wrote over them in the ring does not count. */
+static int take_positions(struct tenant *t, const struct tenant_past *past)
+{
+	struct ring_map *m = &t->ring;
+
+	if (past->cq_tail - past->cq_head > m->cq_entries)
+		return -EINVAL;
+	m->sq_head = past->sq_head;
+	m->cq_tail = past->cq_tail;
+	m->cq_head_cached = past->cq_head;
+	ring_store_relaxed(&m->ring->agent_flags, 0); /* it is awake: awake_add() */
+	ring_store_release(&m->ring->sq_head, m->sq_head);
+	ring_store_release(&m->ring->cq_tail, m->cq_tail);
+	return 0;
+}
+
+int tenant_again(const struct tenant_past *past, struct tenant **out)
+{
+	struct tenant *t = calloc(1, sizeof(*t));
+	int err;
+
+	if (!t) {
+		int fds[TENANT_NR_FDS] = { past->ring_fd, past->arena_fd, past->sq_eventfd,
+					   past->cq_eventfd };
+
+		tenant_close_fds(fds);
+		return -ENOMEM;
+	}
+	t->id = past->id;
+	t->pid = past->peer.pid;
+	t->uid = past->peer.uid;
+	t->gid = past->peer.gid;
+	t->sock = past->sock;
+	t->sq_eventfd = past->sq_eventfd;
+	t->cq_eventfd = past->cq_eventfd;
+	t->ring_fd = past->ring_fd;
+	t->arena_fd = past->arena_fd;
+	t->params = (struct tenant_params)TENANT_PARAMS_DEFAULT;
+	snprintf(t->name, sizeof(t->name), "%s", past->name);
+	err = make_requests(t, past->cq_entries);
+	if (!err)
+		err = ring_map_attach(&t->ring, past->sq_entries, past->cq_entries, t->ring_fd);
+	if (!err)
+		err = take_positions(t, past);
+	if (!err)
+		err = arena_attach(past->arena_bytes, &t->arena, t->arena_fd);
+	if (err) {
+		tenant_free(t);
+		return err;
+	}
+	t->arena_bytes = past->arena_bytes;
 	*out = t;
 	return 0;
 }
@@ -113,6 +179,10 @@ void tenant_free(struct tenant *t)
 		close(t->sq_eventfd);
 	if (t->cq_eventfd >= 0)
 		close(t->cq_eventfd);
+	if (t->ring_fd >= 0)
+		close(t->ring_fd);
+	if (t->arena_fd >= 0)
+		close(t->arena_fd);
 	free(t->requests);
 	free(t);
 }

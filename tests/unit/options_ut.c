@@ -59,6 +59,36 @@ static void test_values(void **state)
 	assert_true(o.version);
 }
 
+static void test_cuda(void **state)
+{
+	assert_int_equal(parse("--partition=a=8", "--partition", "b=16"), 0);
+	assert_string_equal(o.device.partitions[0], "a=8");
+	assert_string_equal(o.device.partitions[1], "b=16");
+	assert_null(o.device.partitions[2]);
+	assert_int_equal(
+		parse("--device=cuda:GPU-12ab", "--cuda-lanes=3", "--launch-deadline-ms=5"), 0);
+	assert_string_equal(o.device.name, "cuda:GPU-12ab");
+	assert_int_equal(o.device.cuda_lanes, 3);
+	assert_int_equal(o.device.launch_deadline_ms, 5);
+	assert_null(o.device.partitions[0]); /* nothing stays of the parse before */
+	assert_int_equal(parse("--cuda-library=/x/libcuda.so.1", "--cuda-fault-every=7", NULL), 0);
+	assert_string_equal(o.device.cuda_library, "/x/libcuda.so.1");
+	assert_int_equal(o.device.cuda_fault_every, 7);
+}
+
+static void test_one_too_many(void **state)
+{
+	char p[] = "--partition=x=8";
+	char *argv[] = { (char *)"ooo-agent", p, p, p, p, NULL };
+
+	assert_int_equal(options_parse(&o, 5, argv, why, sizeof(why)), 0);
+	assert_string_equal(o.device.partitions[DEVICE_MAX_PARTITIONS - 1], "x=8");
+	char *more[] = { (char *)"ooo-agent", p, p, p, p, p, NULL };
+
+	assert_int_equal(options_parse(&o, 6, more, why, sizeof(why)), -EINVAL);
+	assert_non_null(strstr(why, "one too many"));
+}
+
 static void refused(const char *a, const char *b, const char *word)
 {
 	assert_int_equal(parse(a, b, NULL), -EINVAL);
@@ -69,6 +99,8 @@ static void refused(const char *a, const char *b, const char *word)
 static void test_refused(void **state)
 {
 	refused("--threads", "0", "from 1 to 1024");
+	refused("--partition", "", "must not be empty");
+	refused("--cuda-lanes", "13", "from 1 to 12");
 	refused("--threads", "1025", "from 1 to 1024");
 	refused("--threads", "-1", "\"-1\"");
 	refused("--threads", "+1", "\"+1\"");
@@ -112,10 +144,9 @@ static void test_usage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_usage),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
+		cmocka_unit_test(test_cuda),     cmocka_unit_test(test_one_too_many),
+		cmocka_unit_test(test_refused),  cmocka_unit_test(test_usage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #ifndef OOO_AGENT_CPU_H
 #define OOO_AGENT_CPU_H
 
+#include "agent/device/cpu/eval.h"
 #include "agent/device/cpu/pool.h"
 #include "agent/device/device.h"
 #include "shared/abi/handshake.h"
@@ -53,8 +54,5 @@ struct device {
 /* exec.c: the pool's callbacks. */
 unsigned cpu_chunks(void *ctx, const struct bundle_item *item);
 void cpu_run(void *ctx, unsigned worker, struct bundle_item *item, unsigned chunk);
-/* One step on plain buffers, on the calling thread: constant folding. */
-int cpu_eval(const struct step *step, const struct tensor *tensors, const void *const *in,
-	     void *const *out);
 
 #endif

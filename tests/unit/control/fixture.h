@@ -84,9 +84,11 @@ static inline struct fixture *fixture_new(void)
 	a->runtime_dir = "/run/ooo";
 	a->socket_path = "/run/ooo/agent.sock";
 	a->device_why = "asked for";
-	a->caps = &f->caps;
-	a->stats = &f->stats;
-	a->config = &f->config;
+	a->devices[0].caps = &f->caps;
+	registry_read_partitions(&a->devices[0]);
+	a->devices[0].stats = &f->stats;
+	a->devices[0].config = &f->config;
+	a->nr_devices = 1;
 	a->max_tenants = 4096;
 	f->c.registry = &f->registry;
 	f->c.agent_id = a->agent_id;
@@ -94,7 +96,7 @@ static inline struct fixture *fixture_new(void)
 	f->c.send = fixture_send;
 	f->c.permit.agent_uid = FIXTURE_AGENT_UID;
 	f->c.stop_fd = f->c.dir_fd = f->c.publish_fd = -1;
-	history_init(&f->c.history, &f->stats, a->start_ns, FIXTURE_NOW - 1000000000ull);
+	history_init(&f->c.history, a, FIXTURE_NOW - 1000000000ull);
 	return f;
 }
 
@@ -111,7 +113,7 @@ static inline struct fixture_tenant *fixture_tenant(struct fixture *f, uint32_t 
 	t->tenant.id = id;
 	t->tenant.uid = uid;
 	t->tenant.pid = (pid_t)(1000 + id);
-	t->tenant.weight = 100;
+	t->tenant.params = (struct tenant_params)TENANT_PARAMS_DEFAULT;
 	t->tenant.ring.sq_entries = 64;
 	t->tenant.arena_bytes = 1 << 20;
 	t->tenant.stats.submitted = 10 * (uint64_t)id + 3;
@@ -177,15 +179,21 @@ static inline void raw_u64(struct raw *r, uint16_t type, uint64_t value)
 	raw_attr(r, type, &value, sizeof(value));
 }
 
+static inline void raw_text(struct raw *r, uint16_t type, const char *text)
+{
+	raw_attr(r, type, text, strlen(text) + 1);
+}
+
 static inline void raw_header(struct raw *r, uint16_t type)
 {
 	memset(r, 0, sizeof(*r));
 	r->nlh.nlmsg_type = type;
 	r->nlh.nlmsg_seq = 7;
 	r->nlh.nlmsg_flags = NLM_F_REQUEST;
-	if (type == OOO_CTL_DEVICE_LIST || type == OOO_CTL_TENANT_LIST ||
-	    type == OOO_CTL_PROGRAM_LIST || type == OOO_CTL_STATS_SHOW)
+#define VERB(NAME, OBJECT, word, code, ACCESS, REPLY, help)                                        \
+	if (type == OOO_CTL_##NAME && OOO_CTL_##REPLY == OOO_CTL_DUMP)                             \
 		r->nlh.nlmsg_flags |= NLM_F_DUMP;
+#include "shared/abi/verbs.def"
 	r->bytes = NLMSG_HDRLEN;
 	r->nlh.nlmsg_len = NLMSG_HDRLEN;
 }

@@ -25,10 +25,11 @@ static int teardown(void **state)
 static void test_ticks(void **state)
 {
 	struct turn_stats live = { 0 }, out;
+	struct registry_agent agent = { .devices[0].stats = &live, .nr_devices = 1 };
 	struct history h;
 	uint64_t window;
 
-	history_init(&h, &live, 0, SECOND);
+	history_init(&h, &agent, SECOND);
 	live.requests = 10;
 	assert_int_equal(history_tick(&h, SECOND + 1), SECOND - 1);
 	history_recent(&h, 3 * SECOND / 2, &out, &window);
@@ -47,14 +48,36 @@ static void test_ticks(void **state)
 	history_fini(&h);
 }
 
+static void test_devices_add_up(void **state)
+{
+	struct turn_stats live[2] = { { .requests = 1 }, { .requests = 10 } }, out;
+	struct registry_agent agent = { .devices = { { .stats = &live[0] }, { .stats = &live[1] } },
+					.nr_devices = 2 };
+	struct history h;
+	uint64_t window;
+
+	history_init(&h, &agent, SECOND);
+	live[0].requests += 5;
+	live[1].requests += 70;
+	history_recent(&h, 2 * SECOND, &out, &window);
+	assert_int_equal(out.requests, 75);
+	history_recent_of(&h, 1, 2 * SECOND, &out, &window);
+	assert_int_equal(out.requests, 70);
+	assert_int_equal(window, SECOND);
+	history_since_reset(&h, 2 * SECOND, &out, &window);
+	assert_int_equal(out.requests, 86);
+	history_fini(&h);
+}
+
 /* At once after the start there is no time to measure over. */
 static void test_no_window(void **state)
 {
 	struct turn_stats live = { .requests = 3 }, out;
+	struct registry_agent agent = { .devices[0].stats = &live, .nr_devices = 1 };
 	struct history h;
 	uint64_t window;
 
-	history_init(&h, &live, 0, SECOND);
+	history_init(&h, &agent, SECOND);
 	history_recent(&h, SECOND, &out, &window);
 	assert_int_equal(out.requests, 0);
 	assert_int_equal(window, 0);
@@ -121,6 +144,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ticks),
+		cmocka_unit_test(test_devices_add_up),
 		cmocka_unit_test(test_no_window),
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_without_tenants, setup, teardown),

@@ -98,7 +98,7 @@ static void test_protocol_and_version(void **state)
 static void test_unknown_verbs(void **state)
 {
 	const uint16_t types[] = { NLMSG_MIN_TYPE, OOO_CTL_TYPE_BASE, OOO_CTL_TYPE_BASE - 1,
-				   OOO_CTL_STATS_RESET + 1, 0xffff };
+				   OOO_CTL_TYPE_BASE + 39, 0xffff };
 	struct raw r;
 
 	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -148,6 +148,12 @@ static void test_attributes_of_other_verbs(void **state)
 	raw_request(&r, OOO_CTL_TENANT_LIST);
 	raw_u32(&r, OOO_CTL_A_TENANT_ID, 1);
 	refused(*state, &r, 0, -EINVAL, "TENANT is not for TENANT_LIST");
+	raw_request(&r, OOO_CTL_PROGRAM_LIST);
+	raw_u32(&r, OOO_CTL_A_WEIGHT, 1);
+	refused(*state, &r, 0, -EINVAL, "WEIGHT is not for PROGRAM_LIST");
+	raw_request(&r, OOO_CTL_PROGRAM_LIST);
+	raw_u32(&r, OOO_CTL_A_STATUS, 1);
+	refused(*state, &r, 0, -EINVAL, "attribute 8 is not known");
 }
 
 static void test_lengths(void **state)
@@ -211,6 +217,122 @@ static void test_unanswered(void **state)
 	assert_int_equal(f->c.stats.drops, NLMSG_HDRLEN + NLMSG_MIN_TYPE);
 }
 
+static void set_request(struct raw *r, uint32_t tenant)
+{
+	raw_request(r, OOO_CTL_TENANT_SET);
+	raw_u32(r, OOO_CTL_A_TENANT_ID, tenant);
+}
+
+static void test_set_tenant(void **state)
+{
+	struct fixture *f = *state;
+	const struct tenant_params *p = &fixture_tenant(f, 5, 0, 0)->entry.params;
+	struct raw r;
+
+	f->registry.agent.devices[0].partition[1] =
+		(struct device_partition){ .name = "fast", .nr_lanes = 1 };
+	set_request(&r, 5);
+	refused(f, &r, 0, -EINVAL, "nothing to set");
+	raw_request(&r, OOO_CTL_TENANT_SET);
+	raw_u32(&r, OOO_CTL_A_WEIGHT, 7);
+	refused(f, &r, 0, -EINVAL, "which tenant");
+	set_request(&r, 6);
+	raw_u32(&r, OOO_CTL_A_WEIGHT, 7);
+	refused(f, &r, 0, -ENOENT, "no tenant 6");
+	set_request(&r, 5);
+	raw_u32(&r, OOO_CTL_A_WEIGHT, 0);
+	refused(f, &r, 0, -ERANGE, "weight 0 is not from 1 to 10000");
+	set_request(&r, 5);
+	raw_u32(&r, OOO_CTL_A_WEIGHT, 7);
+	raw_text(&r, OOO_CTL_A_PARTITION, "slow");
+	refused(f, &r, 0, -ENODEV, "has no partition 'slow'");
+	assert_int_not_equal(p->weight, 7);
+	set_request(&r, 5);
+	raw_u32(&r, OOO_CTL_A_WEIGHT, 7);
+	raw_u64(&r, OOO_CTL_A_CLASS, 1ull << 32);
+	refused(f, &r, 0, -ERANGE, "class 255 is not from 0 to 2");
+	assert_int_not_equal(p->weight, 7);
+	set_request(&r, 5);
+	raw_u32(&r, OOO_CTL_A_WEIGHT, 7);
+	raw_text(&r, OOO_CTL_A_PARTITION, "fast");
+	raw_u64(&r, OOO_CTL_A_SLO, 5000000);
+	raw_u64(&r, OOO_CTL_A_CLASS, TENANT_LATENCY);
+	raw_u64(&r, OOO_CTL_A_RATE, 2000);
+	assert_true(fixture_handle(f, 0, &r));
+	assert_int_equal(fixture_error(f), 0);
+	assert_int_equal(p->weight, 7);
+	assert_int_equal(p->partition, 2);
+	assert_int_equal(p->slo_ns, 5000000);
+	assert_int_equal(p->klass, TENANT_LATENCY);
+	assert_int_equal(p->rate, 2000);
+	set_request(&r, 5);
+	raw_text(&r, OOO_CTL_A_PARTITION, "");
+	refused(f, &r, OTHER_UID, -EPERM, "only root");
+	assert_true(fixture_handle(f, 0, &r));
+	assert_int_equal(p->partition, 0);
+}
+
+/* Several tenants of one name are one change: all of it, or nothing. */
+static void test_set_by_name(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_tenant *a = fixture_tenant(f, 5, 0, 0), *b = fixture_tenant(f, 9, 0, 0);
+	struct raw r;
+
+	snprintf(a->tenant.name, sizeof(a->tenant.name), "web");
+	snprintf(b->tenant.name, sizeof(b->tenant.name), "web");
+	raw_request(&r, OOO_CTL_TENANT_SET);
+	raw_text(&r, OOO_CTL_A_NAME, "web");
+	raw_u64(&r, OOO_CTL_A_SM_MAX, 300);
+	b->entry.params.sm_min = 400;
+	refused(f, &r, 0, -ERANGE, "tenant 9: sm-min 400 is not from 0 to 300");
+	assert_int_equal(a->entry.params.sm_max, PERMILLE);
+	b->entry.params.sm_min = 0;
+	assert_true(fixture_handle(f, 0, &r));
+	assert_int_equal(fixture_error(f), 0);
+	assert_int_equal(a->entry.params.sm_max, 300);
+	assert_int_equal(b->entry.params.sm_max, 300);
+	raw_request(&r, OOO_CTL_TENANT_SET);
+	raw_text(&r, OOO_CTL_A_NAME, "we");
+	raw_u32(&r, OOO_CTL_A_WEIGHT, 7);
+	refused(f, &r, 0, -ENOENT, "no tenant 'we'");
+	/* No end, or two. */
+	raw_request(&r, OOO_CTL_TENANT_SET);
+	raw_attr(&r, OOO_CTL_A_NAME, "web", 3);
+	refused(f, &r, 0, -EINVAL, "NAME is no text with its end");
+	raw_request(&r, OOO_CTL_TENANT_SET);
+	raw_attr(&r, OOO_CTL_A_NAME, "w\0b", 4);
+	refused(f, &r, 0, -EINVAL, "NAME is no text with its end");
+}
+
+static void test_kick_and_drain(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_tenant *t = fixture_tenant(f, 5, 0, 0);
+	struct raw r;
+
+	raw_request(&r, OOO_CTL_TENANT_KICK);
+	refused(f, &r, 0, -EINVAL, "which tenant");
+	raw_u32(&r, OOO_CTL_A_TENANT_ID, 5);
+	refused(f, &r, OTHER_UID, -EPERM, "only root");
+	assert_false(t->entry.evict);
+	assert_true(fixture_handle(f, 0, &r));
+	assert_int_equal(fixture_error(f), 0);
+	assert_true(t->entry.evict);
+	raw_request(&r, OOO_CTL_DRAIN_START);
+	refused(f, &r, OTHER_UID, -EPERM, "only root");
+	assert_true(fixture_handle(f, 0, &r));
+	assert_true(f->registry.refuse);
+	raw_request(&r, OOO_CTL_RESUME_START);
+	assert_true(fixture_handle(f, 0, &r));
+	assert_false(f->registry.refuse);
+	raw_request(&r, OOO_CTL_RESTART_START);
+	refused(f, &r, OTHER_UID, -EPERM, "only root");
+	assert_false(f->registry.restart);
+	assert_true(fixture_handle(f, 0, &r));
+	assert_true(f->registry.restart);
+}
+
 /* ---- permission ------------------------------------------------------------------------------ */
 
 static void test_permission_matrix(void **state)
@@ -223,6 +345,7 @@ static void test_permission_matrix(void **state)
 		{ OOO_CTL_STATUS_SHOW, 1, 1, false }, { OOO_CTL_DEVICE_LIST, 1, 1, false },
 		{ OOO_CTL_TENANT_LIST, 3, 1, false }, { OOO_CTL_PROGRAM_LIST, 6, 2, false },
 		{ OOO_CTL_STATS_SHOW, 4, 2, false },  { OOO_CTL_STATS_RESET, 0, 0, true },
+		{ OOO_CTL_TENANT_SHOW, 3, 1, false }, { OOO_CTL_RESUME_START, 0, 0, true },
 	};
 	const struct {
 		uid_t uid;
@@ -598,6 +721,9 @@ int main(void)
 		CASE(test_lengths),
 		CASE(test_header),
 		CASE(test_unanswered),
+		CASE(test_set_tenant),
+		CASE(test_set_by_name),
+		CASE(test_kick_and_drain),
 		CASE(test_permission_matrix),
 		CASE(test_refused_reset_changes_nothing),
 		CASE(test_reset),

@@ -87,7 +87,7 @@ static void same_weights_stand_together(void **state)
 	bind_run(rig.d);
 	window_run(rig.d);
 	bundle_run(rig.d);
-	b = rig.d->built_head;
+	b = rig.d->lanes[0].built_head;
 	assert_non_null(b);
 	assert_int_equal(b->nr_items, 8);
 	for (int i = 1; i < 8; i++) {
@@ -167,7 +167,7 @@ static void service_follows_weights(void **state)
 	rig_open(&rig, cfg, narrow);
 	for (uint32_t i = 0; i < 3; i++) {
 		f[i] = tenant_make(&rig, i, 64);
-		f[i]->t.weight = 100u << i;
+		f[i]->t.params.weight = 100u << i;
 		p[i] = program_make(&rig, f[i], 0, 1 + i, 64, chain);
 	}
 	for (int turns = 0; turns < 20000; turns++) {
@@ -389,6 +389,89 @@ static void device_failure_is_retryable(void **state)
 	rig_close(&rig);
 }
 
+/* All that is in flight in all lanes dies at once; what waits, and what comes, runs. */
+static void context_failure_takes_all_that_is_active(void **state)
+{
+	struct device_config cfg = { .sim_step_ns = 1000000,
+				     .sim_lanes = 4,
+				     .sim_fail_every = 6,
+				     .sim_fail_scope = SCOPE_CONTEXT };
+	struct rig rig;
+	struct fake_tenant *f[2];
+	struct fake_program *p[2];
+	int failed = 0;
+
+	(void)state;
+	rig_open(&rig, cfg, turn);
+	for (uint32_t i = 0; i < 2; i++) {
+		f[i] = tenant_make(&rig, i, 16);
+		p[i] = program_make(&rig, f[i], 0, 3, 2, chain);
+		p[i]->inst.work_ns = 100000000; /* long: lanes open */
+	}
+	for (uint64_t c = 0; c < 8; c++)
+		push(f[c % 2], 0, c, 0);
+	while (!rig.d->stats.resets)
+		dispatcher_turn(rig.d);
+	assert_int_equal(rig.d->nr_flying, 0);
+	for (unsigned lane = 0; lane < 4; lane++)
+		assert_null(rig.d->lanes[lane].built_head);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(reapable(f[i]), 2);
+	rig_run(&rig);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(reapable(f[i]), 4);
+		while (reapable(f[i])) {
+			uint32_t status = reap(f[i]).status;
+
+			assert_true(status == OOO_OK || status == OOO_DEVICE_RESET);
+			failed += status == OOO_DEVICE_RESET;
+		}
+		assert_false(f[i]->t.dropped);
+		assert_int_equal(p[i]->inst.nr_free_slots, 2);
+	}
+	assert_true(failed >= 4);
+	for (uint32_t i = 0; i < 2; i++) {
+		tenant_remove(&rig, f[i]);
+		program_free_memory(&rig, p[i]);
+	}
+	rig_close(&rig);
+}
+
+static void lost_device_refuses_what_comes(void **state)
+{
+	struct device_config cfg = { .sim_step_ns = 1000,
+				     .sim_fail_every = 3,
+				     .sim_fail_scope = SCOPE_DEVICE };
+	struct rig rig;
+	struct fake_tenant *f;
+	struct fake_program *p;
+	uint32_t resets = 0;
+
+	(void)state;
+	rig_open(&rig, cfg, turn);
+	f = tenant_make(&rig, 1, 16);
+	p = program_make(&rig, f, 0, 4, 2, chain);
+	for (uint64_t c = 0; c < 6; c++)
+		push(f, 0, c, 0);
+	rig_run(&rig);
+	assert_int_equal(reapable(f), 6);
+	while (reapable(f)) {
+		uint32_t status = reap(f).status;
+
+		assert_true(status == OOO_DEVICE_RESET || status == OOO_DEVICE_GONE);
+		resets += status == OOO_DEVICE_RESET;
+	}
+	assert_int_equal(resets, 2);
+	assert_int_equal(rig.d->stats.gone, 1);
+	push(f, 0, 7, 0);
+	rig_run(&rig);
+	assert_int_equal(reap(f).status, OOO_DEVICE_GONE);
+	assert_int_equal(rig.d->nr_flying, 0);
+	tenant_remove(&rig, f);
+	program_free_memory(&rig, p);
+	rig_close(&rig);
+}
+
 static void bad_index_fails_one_request(void **state)
 {
 	struct device_config cfg = { .sim_step_ns = 1000,
@@ -483,6 +566,179 @@ static void busy_programs_cannot_be_removed(void **state)
 	rig_close(&rig);
 }
 
+static void steps_of_one_class_share_a_bundle(void **state)
+{
+	struct rig rig;
+	struct fake_tenant *f[4];
+	struct fake_program *p[4];
+
+	(void)state;
+	rig_open(&rig, (struct device_config){ 0 }, turn);
+	rig_caps(&rig)->mixed_classes = false;
+	for (uint32_t i = 0; i < 4; i++) {
+		f[i] = tenant_make(&rig, i, 8);
+		p[i] = program_make(&rig, f[i], 0, 1, 1, chain);
+		p[i]->inst.klass[0] = (uint16_t)(i % 2);
+	}
+	for (uint32_t i = 0; i < 4; i++)
+		push(f[i], 0, i, 0);
+	rig_run(&rig);
+	assert_int_equal(rig.d->stats.bundles, 2);
+	assert_int_equal(rig.d->stats.items, 4);
+	for (uint32_t i = 0; i < 4; i++) {
+		assert_int_equal(reap(f[i]).width, 2 * 16);
+		tenant_remove(&rig, f[i]);
+		program_free_memory(&rig, p[i]);
+	}
+	rig_close(&rig);
+}
+
+/* Requests long enough to open lanes, each with a chain of steps. */
+struct lanes_rig {
+	struct rig rig;
+	struct fake_tenant *f;
+	struct fake_program *p;
+};
+
+static void lanes_open(struct lanes_rig *l, uint32_t lanes, struct turn_config config)
+{
+	struct device_config cfg = { .sim_step_ns = 1000000, .sim_lanes = lanes };
+
+	rig_open(&l->rig, cfg, config);
+	l->f = tenant_make(&l->rig, 1, 64);
+	l->p = program_make(&l->rig, l->f, 0, 8, 64, chain);
+	for (uint32_t i = 0; i < 8; i++)
+		l->p->inst.cost_ns[i] = 1000000;
+	l->p->inst.work_ns = 8000000;
+}
+
+static void lanes_close(struct lanes_rig *l)
+{
+	tenant_remove(&l->rig, l->f);
+	program_free_memory(&l->rig, l->p);
+	rig_close(&l->rig);
+}
+
+static void lanes_run_side_by_side(void **state)
+{
+	struct lanes_rig l;
+	uint64_t start;
+
+	(void)state;
+	lanes_open(&l, 4, turn);
+	start = sim_device_ops.clock_ns(l.rig.dev);
+	for (uint64_t i = 0; i < 4; i++)
+		push(l.f, 0, i, 0);
+	rig_run(&l.rig);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(reap(l.f).finish_ns - start, 8000000);
+	assert_int_equal(l.rig.d->stats.bundles, 32);
+	lanes_close(&l);
+}
+
+/* A request's steps depend on each other by the order of their lane: they may not change it. */
+static void a_request_keeps_its_lane(void **state)
+{
+	struct turn_config wide = { .runahead_us = 1000000, .bundle_us = 2000 };
+	struct lanes_rig l;
+
+	(void)state;
+	lanes_open(&l, 4, wide);
+	for (uint64_t i = 0; i < 12; i++)
+		push(l.f, 0, i, 0);
+	l.rig.d->now_ns = sim_device_ops.clock_ns(l.rig.dev);
+	fetch_run(l.rig.d);
+	bind_run(l.rig.d);
+	window_run(l.rig.d);
+	bundle_run(l.rig.d);
+	for (uint32_t lane = 0; lane < 4; lane++) {
+		assert_int_equal(l.rig.d->loads[lane].nr_requests, 3);
+		assert_non_null(l.rig.d->lanes[lane].built_head);
+		for (struct bundle *b = l.rig.d->lanes[lane].built_head; b; b = b->next) {
+			assert_int_equal(b->lane, lane);
+			for (uint32_t i = 0; i < b->nr_items; i++)
+				assert_int_equal(((struct request *)b->items[i].request)->lane,
+						 lane);
+		}
+	}
+	rig_run(&l.rig);
+	assert_int_equal(reapable(l.f), 12);
+	for (uint32_t lane = 0; lane < 4; lane++) {
+		assert_int_equal(l.rig.d->loads[lane].nr_requests, 0);
+		assert_int_equal(l.rig.d->loads[lane].work_ns, 0);
+		assert_int_equal(l.rig.d->loads[lane].queued_ns, 0);
+		assert_int_equal(l.rig.d->lanes[lane].nr_bundles, 0);
+	}
+	lanes_close(&l);
+}
+
+/* A partition's lanes are for the tenants in it alone, and they have no others. */
+static void partitions_keep_their_lanes(void **state)
+{
+	struct device_config cfg = { .sim_step_ns = 1000000, .sim_lanes = 3 };
+	struct rig rig;
+	struct fake_tenant *f[2];
+	struct fake_program *p[2];
+
+	(void)state;
+	rig_open(&rig, cfg, turn);
+	rig_caps(&rig)->partition[1] =
+		(struct device_partition){ .name = "fast", .first_lane = 2, .nr_lanes = 1 };
+	dispatcher_free(rig.d);
+	rig.d = dispatcher_new(&turn, &sim_device_ops, rig.dev, &rig.mb);
+	for (uint32_t i = 0; i < 2; i++) {
+		f[i] = tenant_make(&rig, i, 64);
+		p[i] = program_make(&rig, f[i], 0, 1, 64, chain);
+		p[i]->inst.work_ns = 10000000;
+		f[i]->t.params.partition = 2 * i;
+	}
+	for (uint64_t c = 0; c < 16; c++)
+		push(f[c % 2], 0, c, 0);
+	rig.d->now_ns = sim_device_ops.clock_ns(rig.dev);
+	fetch_run(rig.d);
+	bind_run(rig.d);
+	window_run(rig.d);
+	assert_int_equal(rig.d->loads[0].nr_requests, 4);
+	assert_int_equal(rig.d->loads[1].nr_requests, 4);
+	assert_int_equal(rig.d->loads[2].nr_requests, 8);
+	rig_run(&rig);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(reapable(f[i]), 8);
+		tenant_remove(&rig, f[i]);
+		program_free_memory(&rig, p[i]);
+	}
+	rig_close(&rig);
+}
+
+static int (*sim_submit)(struct device *dev, struct bundle *b);
+
+static int submit_lane_0_full(struct device *dev, struct bundle *b)
+{
+	return b->lane ? sim_submit(dev, b) : -EAGAIN;
+}
+
+static void a_full_lane_holds_back_itself_alone(void **state)
+{
+	struct device_ops full = sim_device_ops;
+	struct lanes_rig l;
+
+	(void)state;
+	lanes_open(&l, 2, turn);
+	sim_submit = sim_device_ops.submit;
+	full.submit = submit_lane_0_full;
+	l.rig.d->ops = &full;
+	push(l.f, 0, 0, 0);
+	push(l.f, 0, 1, 0);
+	rig_run(&l.rig);
+	assert_int_equal(reapable(l.f), 1);
+	assert_int_equal(reap(l.f).cookie, 1);
+	assert_int_equal(l.rig.d->lanes[0].nr_bundles, 2); /* run-ahead: one more than 1 ms */
+	l.rig.d->ops = &sim_device_ops;
+	rig_run(&l.rig);
+	assert_int_equal(reap(l.f).cookie, 0);
+	lanes_close(&l);
+}
+
 static uint64_t next_random(uint64_t *s)
 {
 	*s ^= *s << 13;
@@ -504,14 +760,21 @@ static void random_histories_complete_exactly_once(void **state)
 		struct rig rig;
 
 		cfg.sim_fail_every = seed % 3 ? 0 : 17;
-		cfg.sim_fail_scope = seed % 2 ? SCOPE_REQUEST : SCOPE_CONTEXT;
+		cfg.sim_fail_scope = seed % 31 == 0  ? SCOPE_DEVICE
+				     : seed % 2 == 0 ? SCOPE_CONTEXT
+						     : SCOPE_REQUEST;
+		cfg.sim_lanes = (uint32_t)(1 + seed / 2 % 4);
 		rig_open(&rig, cfg, turn);
+		if (seed % 5 == 0)
+			rig_caps(&rig)->mixed_classes = false;
 		for (uint32_t i = 0; i < 4; i++) {
 			f[i] = tenant_make(&rig, i, 8u << next_random(&s) % 3);
-			f[i]->t.weight = 1 + (uint32_t)(next_random(&s) % 300);
+			f[i]->t.params.weight = 1 + (uint32_t)(next_random(&s) % 300);
 			p[i] = program_make(&rig, f[i], 0, 1 + (uint32_t)(next_random(&s) % 7),
 					    1 + (uint32_t)(next_random(&s) % 4),
 					    next_random(&s) % 2 ? chain : diamond);
+			for (uint32_t j = 0; j < p[i]->p.nr_steps; j++)
+				p[i]->inst.klass[j] = (uint16_t)(next_random(&s) % 2);
 		}
 		for (int step = 0; step < 400; step++) {
 			uint32_t i = (uint32_t)(next_random(&s) % 4);
@@ -582,9 +845,16 @@ int main(void)
 		cmocka_unit_test(cancel_answers_and_stops),
 		cmocka_unit_test(tenant_leaves_with_work_in_flight),
 		cmocka_unit_test(device_failure_is_retryable),
+		cmocka_unit_test(context_failure_takes_all_that_is_active),
+		cmocka_unit_test(lost_device_refuses_what_comes),
 		cmocka_unit_test(bad_index_fails_one_request),
 		cmocka_unit_test(drain_finishes_what_was_taken),
 		cmocka_unit_test(busy_programs_cannot_be_removed),
+		cmocka_unit_test(steps_of_one_class_share_a_bundle),
+		cmocka_unit_test(lanes_run_side_by_side),
+		cmocka_unit_test(a_request_keeps_its_lane),
+		cmocka_unit_test(partitions_keep_their_lanes),
+		cmocka_unit_test(a_full_lane_holds_back_itself_alone),
 		cmocka_unit_test(random_histories_complete_exactly_once),
 	};
 

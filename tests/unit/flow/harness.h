@@ -46,6 +46,12 @@ static inline void rig_open(struct rig *rig, struct device_config cfg, struct tu
 	assert_non_null(rig->d);
 }
 
+/* What the device says of itself, for a test to change. */
+static inline struct device_caps *rig_caps(struct rig *rig)
+{
+	return (struct device_caps *)sim_device_ops.caps(rig->dev);
+}
+
 static inline void rig_close(struct rig *rig)
 {
 	dispatcher_free(rig->d);
@@ -81,7 +87,7 @@ static inline struct fake_tenant *tenant_make(struct rig *rig, uint32_t id, uint
 	char *mem;
 
 	t->id = id;
-	t->weight = TENANT_WEIGHT_DEFAULT;
+	t->params = (struct tenant_params)TENANT_PARAMS_DEFAULT;
 	t->sock = -1;
 	t->sq_eventfd = eventfd(0, EFD_NONBLOCK);
 	t->cq_eventfd = eventfd(0, EFD_NONBLOCK);
@@ -144,10 +150,12 @@ static inline struct fake_program *program_make(struct rig *rig, struct fake_ten
 	fp->p.nr_steps = n;
 	fp->p.steps = calloc(n ? n : 1, sizeof(*fp->p.steps));
 	inst->deps_init = calloc(n ? n : 1, sizeof(*inst->deps_init));
+	inst->klass = calloc(n ? n : 1, sizeof(*inst->klass));
 	inst->cost_ns = calloc(n ? n : 1, sizeof(*inst->cost_ns));
 	for (uint32_t i = 0; i < n; i++) {
 		fp->p.steps[i].succ = calloc(n, sizeof(uint32_t));
 		inst->cost_ns[i] = 1000;
+		inst->work_ns += 1000;
 		for (uint32_t j = 0; j < n; j++) {
 			if (j > i && edge(i, j)) {
 				fp->p.steps[i].succ[fp->p.steps[i].nr_succ++] = j;
@@ -186,6 +194,7 @@ static inline void program_free_memory(struct rig *rig, struct fake_program *fp)
 	sim_device_ops.unload(rig->dev, fp->inst.dp);
 	free(fp->p.steps);
 	free(fp->inst.deps_init);
+	free(fp->inst.klass);
 	free(fp->inst.cost_ns);
 	free(fp);
 }
@@ -199,6 +208,8 @@ static inline void push_sqe(struct fake_tenant *f, struct ooo_sqe sqe)
 {
 	f->t.ring.sqes[f->sq_tail++ & f->t.ring.sq_mask] = sqe;
 	f->t.ring.ring->sq_tail = f->sq_tail;
+	if (f->t.ring.ring->agent_flags & OOO_RING_NEED_WAKEUP)
+		assert_int_equal(eventfd_write(f->t.sq_eventfd, 1), 0);
 }
 
 static inline void push(struct fake_tenant *f, uint32_t program, uint64_t cookie, uint64_t deadline)

@@ -203,14 +203,18 @@ static void test_refusals(void **state)
 	load.program_bytes = 4097;
 	assert_int_equal(visitor_ask(&v, &load, OOO_MSG_LOAD, sizeof(load), fd), OOO_BAD_PROGRAM);
 	load.program_bytes = 4096;
-	load.precision = OOO_BF16;
+	load.precision = OOO_INT8;
 	assert_int_equal(visitor_ask(&v, &load, OOO_MSG_LOAD, sizeof(load), fd), OOO_UNSUPPORTED);
-	load.precision = 0xdead;
+	load.precision = 0x100 + OOO_FP16;
 	assert_int_equal(visitor_ask(&v, &load, OOO_MSG_LOAD, sizeof(load), fd), OOO_UNSUPPORTED);
+	assert_non_null(strstr(v.reply.loaded.text, "258 is no precision"));
 	load.precision = 0;
 	compiler.result = -EINVAL;
+	load.precision = OOO_TF32;
 	assert_int_equal(visitor_ask(&v, &load, OOO_MSG_LOAD, sizeof(load), fd), OOO_BAD_PROGRAM);
 	assert_non_null(strstr(v.reply.loaded.text, "as asked"));
+	assert_int_equal(compiler.precision, OOO_TF32);
+	load.precision = 0;
 	compiler.result = -ENOMEM;
 	assert_int_equal(visitor_ask(&v, &load, OOO_MSG_LOAD, sizeof(load), fd), OOO_NO_MEMORY);
 	compiler.result = 0;
@@ -511,6 +515,35 @@ static void test_drain(void **state)
 	rig_stop(rig);
 }
 
+/* Before the first binding, and after the last unload; a refusal of the device's says how much. */
+static void arenas_are_mapped_once(void **state)
+{
+	struct rig *rig = rig_start((struct door_limits)DOOR_LIMITS_DEFAULT);
+	struct visitor v;
+
+	arenas_start(0);
+	v = visitor_new(rig, "idle");
+	assert_int_equal(visitor_load(&v), OOO_OK);
+	visitor_close(&v);
+	rig_wait_tenants(rig, 0);
+
+	v = visitor_new(rig, "refused");
+	assert_int_equal(visitor_load(&v), OOO_OK);
+	arenas_start(-ENOMEM);
+	assert_int_equal(visitor_bind(&v, 0), OOO_NO_MEMORY);
+	assert_non_null(strstr(v.reply.bound.text, "arena of 65536 bytes"));
+	arenas_start(0);
+	assert_int_equal(visitor_bind(&v, 0), OOO_OK);
+	assert_int_equal(visitor_bind(&v, 0), OOO_OK);
+	assert_int_equal(arenas_seen().maps, 1);
+	assert_int_equal(arenas_seen().unmaps, 0);
+	visitor_close(&v);
+	rig_stop(rig);
+	assert_int_equal(arenas_seen().maps, 1);
+	assert_int_equal(arenas_seen().unmaps, 1);
+	assert_ptr_equal(arenas_seen().unmapped, arenas_seen().mapped);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,6 +562,7 @@ int main(void)
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_evict),
 		cmocka_unit_test(test_drain),
+		cmocka_unit_test(arenas_are_mapped_once),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -48,6 +48,7 @@ static const struct {
 	{ OOO_MSG_UNBIND, sizeof(struct ooo_msg_unbind) },
 	{ OOO_MSG_UNLOAD, sizeof(struct ooo_msg_unbind) },
 	{ OOO_MSG_STATS, sizeof(struct ooo_msg_stats) },
+	{ OOO_MSG_ADMIT, sizeof(struct ooo_msg_admit) },
 };
 
 /* The rules that hold for every type, each broken alone. */
@@ -92,7 +93,7 @@ static void test_types(void **state)
 		struct received r = request((uint16_t)type, 16);
 
 		r.has_fds = false;
-		if (type == 0 || type > OOO_MSG_STATS)
+		if (type == 0 || type > OOO_MSG_ADMIT)
 			expect(&r, true, OOO_BAD_MESSAGE, "no request of type");
 		else
 			expect(&r, true, type == OOO_MSG_STATS ? OOO_OK : OOO_BAD_MESSAGE, NULL);

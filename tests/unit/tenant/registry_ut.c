@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,11 +24,13 @@ static int set_up(void **state)
 	if (registry_init(&r))
 		return -1;
 	for (uint32_t i = 0; i < 4; i++) {
-		tenants[i] = (struct tenant){ .id = 10 * (i + 1), .weight = 100 };
+		tenants[i] = (struct tenant){ .id = 10 * (i + 1), .params = TENANT_PARAMS_DEFAULT };
 		snprintf(tenants[i].name, sizeof(tenants[i].name), "t%u", i);
 		entries[i] = (struct registry_entry){ .tenant = &tenants[i], .connected_ns = i };
-		registry_add(&r, &entries[i]);
 	}
+	/* They come in no order when several dispatchers answer. */
+	for (uint32_t i = 0; i < 4; i++)
+		registry_add(&r, &entries[(i * 3 + 2) % 4]);
 	return 0;
 }
 
@@ -102,16 +106,47 @@ static void test_programs(void **state)
 	assert_int_equal(v.id, 60);
 }
 
+static void test_params(void **state)
+{
+	struct tenant_params params = TENANT_PARAMS_DEFAULT, taken;
+	const struct device_caps caps = { .nr_lanes = 1 };
+	struct tenant_view v;
+	uint64_t count;
+	char why[128];
+
+	r.agent.devices[0].caps = &caps;
+	params.weight = 0;
+	assert_int_equal(registry_set_params(&r, 20, &params, why, sizeof(why)), -ERANGE);
+	assert_non_null(strstr(why, "weight 0 is not from 1 to 10000"));
+	params.weight = 300;
+	assert_int_equal(registry_set_params(&r, 25, &params, why, sizeof(why)), -ENOENT);
+	params.partition = 1;
+	assert_int_equal(registry_set_params(&r, 20, &params, why, sizeof(why)), -ENODEV);
+	assert_null(registry_take_changed(&r, &taken));
+	params.partition = 0;
+	assert_int_equal(registry_set_params(&r, 20, &params, why, sizeof(why)), 0);
+	params.klass = TENANT_BATCH;
+	assert_int_equal(registry_set_params(&r, 20, &params, why, sizeof(why)), 0);
+	assert_true(registry_tenant_from(&r, 20, &v));
+	assert_int_equal(v.params.weight, 300);
+	/* Twice set, taken once, as it was last. */
+	assert_ptr_equal(registry_take_changed(&r, &taken), &entries[1]);
+	assert_int_equal(taken.weight, 300);
+	assert_int_equal(taken.klass, TENANT_BATCH);
+	assert_null(registry_take_changed(&r, &taken));
+	/* Who leaves with a change not taken yet leaves the list. */
+	assert_int_equal(registry_set_params(&r, 20, &params, why, sizeof(why)), 0);
+	registry_remove(&r, &entries[1]);
+	assert_null(registry_take_changed(&r, &taken));
+	registry_add(&r, &entries[1]);
+	assert_int_equal(read(r.door_fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(count, 3);
+}
+
 static void test_asks(void **state)
 {
 	struct pollfd p = { .fd = r.door_fd, .events = POLLIN };
 
-	assert_int_equal(registry_set_weight(&r, 20, 0), -ERANGE);
-	assert_int_equal(registry_set_weight(&r, 20, REGISTRY_WEIGHT_MAX + 1), -ERANGE);
-	assert_int_equal(registry_set_weight(&r, 25, 1), -ENOENT);
-	assert_int_equal(registry_set_weight(&r, 20, 300), 0);
-	assert_int_equal(tenants[1].weight, 300);
-	assert_int_equal(tenants[0].weight, 100);
 	assert_int_equal(registry_ask_evict(&r, 5), -ENOENT);
 	assert_int_equal(poll(&p, 1, 0), 0); /* nobody is woken for nothing */
 	assert_int_equal(registry_ask_evict(&r, 40), 0);
@@ -120,7 +155,7 @@ static void test_asks(void **state)
 	registry_ask_drain(&r);
 	assert_true(r.drain);
 	assert_false(registry_agent(&r)->draining); /* asked is not done */
-	registry_set_draining(&r);
+	registry_set_draining(&r, true);
 	assert_true(registry_agent(&r)->draining);
 }
 
@@ -129,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_walk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_programs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_params, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_asks, set_up, tear_down),
 	};
 

@@ -44,10 +44,11 @@ extern const struct device_ops sim_device_ops;
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t change;
-	bool hold;   /* compiles wait */
-	int waiting; /* that many do */
-	int alive;   /* programs made and not freed */
-	int result;  /* of compiles */
+	bool hold;         /* compiles wait */
+	int waiting;       /* that many do */
+	int alive;         /* programs made and not freed */
+	int result;        /* of compiles */
+	uint8_t precision; /* permitted to the last */
 	uint64_t weight_bytes;
 } compiler = { .lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER };
 
@@ -70,6 +71,7 @@ int program_compile(int fd, uint64_t bytes, const struct compile_opts *opts, str
 		pthread_cond_wait(&compiler.change, &compiler.lock);
 	compiler.waiting--;
 	pthread_mutex_unlock(&compiler.lock);
+	compiler.precision = opts->precision;
 	if (compiler.result) {
 		snprintf(why, why_bytes, "program \"fake\": refused as asked");
 		return compiler.result;
@@ -127,6 +129,60 @@ static inline void compiler_wait_until_waiting(void)
 	pthread_mutex_unlock(&compiler.lock);
 }
 
+/* ---- a device that maps arenas --------------------------------------------------------------- */
+
+/* The loader's thread calls it, tests look at it through arenas_seen(). */
+struct arenas {
+	int maps, unmaps;
+	int result;              /* of maps */
+	void *mapped, *unmapped; /* the last ones */
+};
+
+static struct arenas arenas;
+static pthread_mutex_t arenas_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static inline struct arenas arenas_seen(void)
+{
+	struct arenas seen;
+
+	pthread_mutex_lock(&arenas_lock);
+	seen = arenas;
+	pthread_mutex_unlock(&arenas_lock);
+	return seen;
+}
+
+/* Count from zero; maps end with this from now on. */
+static inline void arenas_start(int result)
+{
+	pthread_mutex_lock(&arenas_lock);
+	arenas = (struct arenas){ .result = result };
+	pthread_mutex_unlock(&arenas_lock);
+}
+
+static inline int rig_map_arena(struct device *dev, void *base, size_t bytes)
+{
+	int result;
+
+	pthread_mutex_lock(&arenas_lock);
+	result = arenas.result;
+	if (!result) {
+		((char *)base)[bytes - 1] = 1; /* it is all there */
+		arenas.maps++;
+		arenas.mapped = base;
+	}
+	pthread_mutex_unlock(&arenas_lock);
+	return result;
+}
+
+static inline void rig_unmap_arena(struct device *dev, void *base)
+{
+	pthread_mutex_lock(&arenas_lock);
+	((char *)base)[0] = 1; /* and still is */
+	arenas.unmaps++;
+	arenas.unmapped = base;
+	pthread_mutex_unlock(&arenas_lock);
+}
+
 /* ---- the agent ------------------------------------------------------------------------------- */
 
 struct rig {
@@ -139,6 +195,7 @@ struct rig {
 	struct registry registry;
 	struct turn_config turn;
 	struct door *door;
+	struct device_ops ops; /* the sim device's, with arenas */
 	pthread_t thread;
 	int result; /* of door_run() */
 };
@@ -167,16 +224,21 @@ static inline struct rig *rig_start(struct door_limits limits)
 	assert_int_equal(runtime_open(&rig->rt, rig->dir, why, sizeof(why)), 0);
 	assert_int_equal(sim_device_ops.open(&device, &rig->dev, why, sizeof(why)), 0);
 	assert_int_equal(mailbox_init(&rig->mb), 0);
-	assert_int_equal(dispatcher_start(&rig->turn, &sim_device_ops, rig->dev, &rig->mb,
-					  &rig->dispatcher),
-			 0);
-	assert_int_equal(loader_start(&sim_device_ops, rig->dev, &rig->loader), 0);
+	rig->ops = sim_device_ops;
+	rig->ops.map_arena = rig_map_arena;
+	rig->ops.unmap_arena = rig_unmap_arena;
+	assert_int_equal(
+		dispatcher_start(&rig->turn, &rig->ops, rig->dev, &rig->mb, &rig->dispatcher), 0);
+	assert_int_equal(loader_start(&rig->ops, rig->dev, &rig->loader), 0);
 	assert_int_equal(registry_init(&rig->registry), 0);
-	rig->registry.agent.caps = sim_device_ops.caps(rig->dev);
+	rig->registry.agent.devices[0].caps = sim_device_ops.caps(rig->dev);
+	rig->registry.agent.devices[0].stats = dispatcher_stats(rig->dispatcher);
+	rig->registry.agent.nr_devices = 1;
 	rig->registry.agent.agent_id = 77;
 	config.listen_fd = rig->rt.listen_fd;
-	config.mailbox = &rig->mb;
-	config.loader = rig->loader;
+	config.nr_devices = 1;
+	config.devices[0].mailbox = &rig->mb;
+	config.devices[0].loader = rig->loader;
 	config.registry = &rig->registry;
 	assert_int_equal(door_new(&config, &rig->door), 0);
 	assert_int_equal(pthread_create(&rig->thread, NULL, rig_main, rig), 0);
