@@ -1,32 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# bpf/X.bpf.c (kernel side) and bpf/X.c (user side) make build/bin/ooo-X, where
-# clang, bpftool and libbpf are present; elsewhere they are left out.
+# bpf/X.bpf.c becomes a skeleton, bpf/X.skel.h in the folder of generated sources, which ooo-ctl
+# carries; where clang, bpftool or libbpf are missing, `ooo-ctl trace` says so instead.
 
-BPF_TOOLS := $(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c))
+BPF_SRCS  := $(wildcard bpf/*.bpf.c)
+BPF_SKELS :=
 
 ifneq ($(HAVE_BPF),)
 
+BPF_SKELS := $(patsubst bpf/%.bpf.c,$(B)/gen/bpf/%.skel.h,$(BPF_SRCS))
 BPF_CLANG ?= clang
 BPF_ARCH  := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+# Kernel headers of a Debian machine stand in a folder of the architecture's.
+BPF_SYS   := $(addprefix -idirafter /usr/include/,$(shell $(CC) -print-multiarch 2>/dev/null))
 
-$(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h shared/abi/*)
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h shared/abi/*.h) bpf/bpf.mk
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(BPF_CLANG) -g -O2 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Wall $(INCLUDES) \
-		-Ibpf/vmlinux/$(BPF_ARCH) -c $< -o $@
+	$(Q)$(BPF_CLANG) -g -O2 -target bpf -ffreestanding -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Werror \
+		-Wno-compare-distinct-pointer-types $(INCLUDES) $(BPF_CFLAGS) $(BPF_SYS) -c $< -o $@
 
 $(B)/gen/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*) >$@
-
-$(B)/obj/bpf/%.o: DIR_CFLAGS := $(BPF_CFLAGS)
-
-define bpf_tool
-$(call objects,bpf/$1.c): | $(B)/gen/bpf/$1.skel.h
-$(call program,ooo-$1,$(call objects,bpf/$1.c),$(SHARED_LIB),$(BPF_LIBS))
-endef
-$(foreach tool,$(BPF_TOOLS),$(eval $(call bpf_tool,$(tool))))
+	$(Q){ echo '/* NOLINTBEGIN: generated */' && $(BPFTOOL) gen skeleton $< name $*_bpf && \
+		echo '/* NOLINTEND */'; } >$@
 
 endif

@@ -133,6 +133,26 @@ void ctl_link_close(struct link *l)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+/* TENANT_ID and WEIGHT are older than the rest, and narrower. */
+static int put_arg(struct nl_msg *msg, const struct link_request *r, int attr)
+{
+	if (r->text[attr])
+		return nla_put_string(msg, attr, r->text[attr]);
+	if (attr == OOO_CTL_A_TENANT_ID || attr == OOO_CTL_A_WEIGHT)
+		return nla_put_u32(msg, attr, (uint32_t)r->value[attr]);
+	return nla_put_u64(msg, attr, r->value[attr]);
+}
+
+static int put_args(struct nl_msg *msg, const struct link_request *r)
+{
+	int err = 0;
+
+	for (int attr = 0; attr < OOO_CTL_A_LIMIT && !err; attr++)
+		if (r->has & 1ull << attr)
+			err = put_arg(msg, r, attr);
+	return err;
+}
+
 static struct nl_msg *request_message(const struct exchange *x)
 {
 	int flags = NLM_F_REQUEST | (x->request->reply == OOO_CTL_DUMP ? NLM_F_DUMP : 0);
@@ -145,7 +165,7 @@ static struct nl_msg *request_message(const struct exchange *x)
 	    !nla_put_u32(msg, OOO_CTL_A_MAGIC, OOO_CTL_MAGIC) &&
 	    !nla_put_u32(msg, OOO_CTL_A_VERSION, OOO_CTL_VERSION) &&
 	    !(x->has_cursor && nla_put_u64(msg, OOO_CTL_A_CURSOR, x->cursor)) &&
-	    !(x->request->has_tenant && nla_put_u32(msg, OOO_CTL_A_TENANT_ID, x->request->tenant)))
+	    !put_args(msg, x->request))
 		return msg;
 	nlmsg_free(msg);
 	return NULL;
@@ -197,20 +217,20 @@ static enum ctl_exit take_error(struct exchange *x, struct nlmsghdr *nlh)
 	if (!from_this_agent(x->l, nlmsg_find_attr(nlh, sizeof(*e), OOO_CTL_ERR_AGENT_ID)))
 		return another_agent(x);
 	x->done = true;
-	if (!e->error && x->request->reply == OOO_CTL_ACK)
-		return CTL_OK;
-	if (!e->error)
+	if (!e->error && x->request->reply != OOO_CTL_ACK)
 		return give_up(x, CTL_REFUSED, "the agent acknowledged without an answer");
 	text = nlmsg_find_attr(nlh, sizeof(*e), NLMSGERR_ATTR_MSG);
 	if (text && nla_len(text) > 0)
-		snprintf(x->why, x->why_bytes, "refused: %.*s", nla_len(text),
+		snprintf(x->why, x->why_bytes, "%s%.*s", e->error ? "refused: " : "", nla_len(text),
 			 (const char *)nla_data(text));
-	else
+	else if (e->error)
 		snprintf(x->why, x->why_bytes, "refused: %s", strerror(-e->error));
+	else
+		x->why[0] = 0;
 	for (char *p = x->why; *p; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
-	return CTL_REFUSED;
+	return e->error ? CTL_REFUSED : CTL_OK;
 }
 
 static enum ctl_exit take_done(struct exchange *x, struct nlmsghdr *nlh)
@@ -342,6 +362,8 @@ enum ctl_exit ctl_link_call(struct link *l, const struct link_request *request, 
 		.arg = arg,
 		.why = why,
 		.why_bytes = why_bytes,
+		.cursor = request->cursor,
+		.has_cursor = request->has_cursor,
 	};
 
 	for (int i = 0; i < MAX_CURSORS; i++) {

@@ -32,11 +32,22 @@ enum ctl_exit agent_file_read(const char *dir, struct agent_file *out, char *why
 struct link;
 
 struct link_request {
-	uint16_t type; /* enum ooo_ctl_type */
-	uint8_t reply; /* enum ooo_ctl_reply */
-	bool has_tenant;
-	uint32_t tenant;
+	uint16_t type;   /* enum ooo_ctl_type */
+	uint8_t reply;   /* enum ooo_ctl_reply */
+	bool has_cursor; /* dumps: begin here */
+	uint64_t cursor;
+	/* By enum ooo_ctl_attr. A text is in argv. */
+	uint64_t has;
+	uint64_t value[OOO_CTL_A_LIMIT];
+	const char *text[OOO_CTL_A_LIMIT]; /* NULL: a number */
 };
+
+static inline void link_put(struct link_request *r, int attr, uint64_t value, const char *text)
+{
+	r->has |= 1ull << attr;
+	r->value[attr] = value;
+	r->text[attr] = text;
+}
 
 /* One record of an answer; non-zero stops and is taken as a broken answer. */
 typedef int (*link_record_fn)(int attr, struct nlattr *nest, void *arg);
@@ -44,7 +55,8 @@ typedef int (*link_record_fn)(int attr, struct nlattr *nest, void *arg);
 enum ctl_exit ctl_link_open(const struct agent_file *agent, struct link **out, char *why,
 			    size_t why_bytes);
 void ctl_link_close(struct link *l);
-/* Ask and take the whole answer, over all parts and cursors. */
+/* Ask and take the whole answer, over all parts and cursors. why: what is wrong, or what the agent
+ * acknowledged with. */
 enum ctl_exit ctl_link_call(struct link *l, const struct link_request *request, link_record_fn fn,
 			    void *arg, char *why, size_t why_bytes);
 

@@ -17,7 +17,18 @@ static const struct {
 
 static bool is_first(int verb)
 {
-	return verb == 0 || ctl_verbs[verb - 1].object != ctl_verbs[verb].object;
+	for (int i = 0; i < verb; i++)
+		if (ctl_verbs[i].object == ctl_verbs[verb].object)
+			return false;
+	return true;
+}
+
+/* " [--interval S]", " FILE" */
+static int print_arg_form(FILE *f, const struct ctl_arg_info *arg)
+{
+	if (!arg->word[0])
+		return fprintf(f, " %s", arg->value);
+	return fprintf(f, " [%s%s%s]", arg->word, arg->value[0] ? " " : "", arg->value);
 }
 
 /* "  stats [show] [--interval S]   sentence"; the sentence on its own line if there is no room. */
@@ -29,13 +40,13 @@ static void print_verb(FILE *f, int verb)
 
 	for (int i = 0; i < NR_CTL_ARGS; i++)
 		if (ctl_args[i].verb == (enum ctl_verb)verb)
-			at += fprintf(f, " [%s %s]", ctl_args[i].word, ctl_args[i].value);
+			at += print_arg_form(f, &ctl_args[i]);
 	if (at >= USAGE_COLUMN) {
 		fputc('\n', f);
 		at = 0;
 	}
 	fprintf(f, "%*s%s%s\n", USAGE_COLUMN - at, "", v->help,
-		v->access == OOO_CTL_CHANGE ? " (administrators)" : "");
+		!v->local && v->access == OOO_CTL_CHANGE ? " (administrators)" : "");
 }
 
 static void print_line(FILE *f, const char *left, const char *right)
@@ -67,7 +78,8 @@ static void print_args(FILE *f, int verb)
 	for (int i = 0; i < NR_CTL_ARGS; i++) {
 		if (ctl_args[i].verb != (enum ctl_verb)verb)
 			continue;
-		snprintf(left, sizeof(left), "%s %s", ctl_args[i].word, ctl_args[i].value);
+		snprintf(left, sizeof(left), "%s%s%s", ctl_args[i].word,
+			 ctl_args[i].word[0] && ctl_args[i].value[0] ? " " : "", ctl_args[i].value);
 		print_arg(f, left, ctl_args[i].help);
 	}
 }
@@ -120,5 +132,9 @@ void usage_print(FILE *f, const struct command *cmd)
 	      f);
 	for (int i = 0; i < NR_CTL_VERBS; i++)
 		print_verb(f, i);
+	fputs("  simulate [--help]                       plan capacity: run the scheduler on a virtual "
+	      "clock\n"
+	      "  calibrate -o FILE [--help]              measure a device for simulate\n",
+	      f);
 	print_options(f);
 }

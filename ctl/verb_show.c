@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "ctl/print.h"
 #include "ctl/verb.h"
@@ -20,16 +21,30 @@ static int take_record(int attr, struct nlattr *nest, void *arg)
 	return group ? records_add(arg, group, nest) : 0;
 }
 
+static void put_arg(struct link_request *request, const struct command *cmd, int i)
+{
+	const struct ctl_arg_info *arg = &ctl_args[i];
+
+	if (arg->attr == 0) /* what ooo-ctl itself acts on */
+		return;
+	if (arg->type == ARG_TENANT && words_is_id(cmd->text[i]))
+		link_put(request, OOO_CTL_A_TENANT_ID, cmd->value[i], NULL);
+	else if (arg->type == ARG_TENANT || arg->type == ARG_TEXT)
+		link_put(request, arg->attr, 0, cmd->text[i]);
+	else
+		link_put(request, arg->attr, cmd->value[i], NULL);
+}
+
 enum ctl_exit verb_fetch(struct session *s, struct records *rs)
 {
 	const struct ctl_verb_info *v = &ctl_verbs[s->cmd->verb];
-	struct link_request request = { .type = v->type, .reply = v->reply };
+	struct link_request request = {
+		.type = v->type, .reply = v->reply, .has_cursor = s->has_cursor, .cursor = s->cursor
+	};
 
 	for (int i = 0; i < NR_CTL_ARGS; i++) {
-		if (!s->cmd->has[i] || ctl_args[i].attr != OOO_CTL_A_TENANT_ID)
-			continue;
-		request.has_tenant = true;
-		request.tenant = (uint32_t)s->cmd->value[i];
+		if (s->cmd->has[i])
+			put_arg(&request, s->cmd, i);
 	}
 	return ctl_link_call(s->link, &request, take_record, rs, s->why, sizeof(s->why));
 }
@@ -85,9 +100,12 @@ enum ctl_exit verb_change(struct session *s)
 {
 	struct records rs = { 0 };
 	enum ctl_exit code = verb_fetch(s, &rs);
+	bool note = code == CTL_OK && !strncmp(s->why, OOO_CTL_NOTE, strlen(OOO_CTL_NOTE));
 	cJSON *done = NULL;
 
 	records_free(&rs);
+	if (note)
+		fprintf(stderr, "ooo-ctl: %s\n", s->why);
 	if (code != CTL_OK || !s->cmd->json)
 		return code;
 	done = cJSON_CreateObject();

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WORDS 64 /* in one list to choose from */
-#define MAX_WORD  31 /* letters of a word that can be like another */
+#include "shared/lib/nearest.h"
+
+#define MAX_WORDS 96 /* in one list to choose from */
 
 const struct ctl_object_info ctl_objects[NR_CTL_OBJECTS] = {
 #define OBJECT(NAME, word, help) { word, help },
@@ -17,13 +18,18 @@ const struct ctl_object_info ctl_objects[NR_CTL_OBJECTS] = {
 
 const struct ctl_verb_info ctl_verbs[NR_CTL_VERBS] = {
 #define VERB(NAME, OBJECT, word, code, ACCESS, REPLY, help)                                        \
-	{ CTL_OBJECT_##OBJECT, word, help, OOO_CTL_##NAME, OOO_CTL_##ACCESS, OOO_CTL_##REPLY },
+	{                                                                                          \
+		CTL_OBJECT_##OBJECT, word, help, OOO_CTL_##NAME, OOO_CTL_##ACCESS,                 \
+		OOO_CTL_##REPLY,     false                                                         \
+	},
+#define LOCAL(NAME, OBJECT, word, help) { CTL_OBJECT_##OBJECT, word, help, 0, 0, 0, true },
 #include "shared/abi/verbs.def"
 };
 
 const struct ctl_arg_info ctl_args[NR_CTL_ARGS] = {
 #define ARG(VERB, NAME, attr, word, VALUE, TYPE, min, max, help)                                   \
 	{ CTL_VERB_##VERB, attr, word, VALUE, help, ARG_##TYPE, min, max },
+#define LOCAL_ARG ARG
 #include "shared/abi/verbs.def"
 };
 
@@ -71,49 +77,9 @@ int words_match(const char *given, const char *const *words, int nr)
 	return found;
 }
 
-/* Edits between two words: letters added, left out, changed, or two neighbours swapped. */
-static int distance(const char *a, const char *b)
-{
-	int d[MAX_WORD + 1][MAX_WORD + 1];
-	int la = (int)strlen(a), lb = (int)strlen(b);
-
-	if (la > MAX_WORD || lb > MAX_WORD)
-		return 2 * MAX_WORD;
-	for (int i = 0; i <= la; i++) {
-		for (int j = 0; j <= lb; j++) {
-			if (!i || !j) {
-				d[i][j] = i + j;
-				continue;
-			}
-			d[i][j] = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-			if (d[i - 1][j] + 1 < d[i][j])
-				d[i][j] = d[i - 1][j] + 1;
-			if (d[i][j - 1] + 1 < d[i][j])
-				d[i][j] = d[i][j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    d[i - 2][j - 2] + 1 < d[i][j])
-				d[i][j] = d[i - 2][j - 2] + 1;
-		}
-	}
-	return d[la][lb];
-}
-
 int words_nearest(const char *given, const char *const *words, int nr)
 {
-	int best = WORD_NONE, best_distance = 0;
-
-	for (int i = 0; i < nr; i++) {
-		int len = (int)strlen(bare(words[i]));
-		int edits = distance(bare(given), bare(words[i]));
-
-		/* A third of the word may be wrong. */
-		if (edits <= 1 + len / 3 && edits < len &&
-		    (best == WORD_NONE || edits < best_distance)) {
-			best = i;
-			best_distance = edits;
-		}
-	}
-	return best;
+	return nearest_word(given, words, nr);
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -139,9 +105,8 @@ static void add(struct text *t, const char *fmt, ...)
 	t->left -= (size_t)n;
 }
 
-/* "what" says what kind of word was expected: "object", "verb of tenant". */
-static int wrong_word(const char *given, const char *what, const char *const *words, int nr,
-		      int match, char *why, size_t why_bytes)
+int words_wrong(const char *given, const char *what, const char *const *words, int nr, int match,
+		char *why, size_t why_bytes)
 {
 	struct text t = { why, why_bytes };
 	int near = words_nearest(given, words, nr), listed = 0, of = 0;
@@ -164,49 +129,6 @@ static int wrong_word(const char *given, const char *what, const char *const *wo
 		add(&t, ": add letters");
 	else if (near >= 0)
 		add(&t, "; did you mean '%s'?", words[near]);
-	return -EINVAL;
-}
-
-/* ---- values ---------------------------------------------------------------------------------- */
-
-/* Decimal digits, and up to three more behind a point; in thousandths if `thousandths`. */
-static bool parse_number(const char *s, bool thousandths, uint64_t *out)
-{
-	uint64_t value = 0;
-	int decimals = -1; /* digits seen behind the point */
-
-	if (!*s || *s == '.')
-		return false;
-	for (; *s; s++) {
-		if (*s == '.' && thousandths && decimals < 0 && s[1]) {
-			decimals = 0;
-			continue;
-		}
-		if (*s < '0' || *s > '9' || decimals == 3 || value > UINT64_MAX / 10000)
-			return false;
-		value = value * 10 + (uint64_t)(*s - '0');
-		if (decimals >= 0)
-			decimals++;
-	}
-	for (int i = decimals < 0 ? 0 : decimals; thousandths && i < 3; i++)
-		value *= 10;
-	*out = value;
-	return true;
-}
-
-static int parse_value(const struct ctl_arg_info *arg, const char *given, uint64_t *out, char *why,
-		       size_t why_bytes)
-{
-	bool seconds = arg->type == ARG_SECONDS;
-
-	if (parse_number(given, seconds, out) && *out >= arg->min && *out <= arg->max)
-		return 0;
-	if (seconds)
-		snprintf(why, why_bytes, "%s: '%s' is no number of seconds from %g to %g",
-			 arg->word, given, (double)arg->min / 1000, (double)arg->max / 1000);
-	else
-		snprintf(why, why_bytes, "%s: '%s' is no whole number from %llu to %llu", arg->word,
-			 given, (unsigned long long)arg->min, (unsigned long long)arg->max);
 	return -EINVAL;
 }
 
@@ -301,11 +223,14 @@ static int take_arg(struct parser *p, enum ctl_arg id, const struct word *w)
 		snprintf(p->why, p->why_bytes, "%s is given twice", arg->word);
 		return -EINVAL;
 	}
+	cmd->has[id] = true;
+	if (arg->type == ARG_FLAG)
+		return no_value(p, w, arg->word);
 	value = take_value(p, w, arg->word, arg->value);
 	if (!value)
 		return -EINVAL;
-	cmd->has[id] = true;
-	return parse_value(arg, value, &cmd->value[id], p->why, p->why_bytes);
+	cmd->text[id] = value;
+	return words_value(arg, &cmd->text[id], &cmd->value[id], p->why, p->why_bytes);
 }
 
 static void first_verb(struct command *cmd)
@@ -326,12 +251,30 @@ static int take_object(struct parser *p, const char *given)
 		words[i] = ctl_objects[i].word;
 	match = words_match(given, words, NR_CTL_OBJECTS);
 	if (match < 0)
-		return wrong_word(given, "object", words, NR_CTL_OBJECTS, match, p->why,
-				  p->why_bytes);
+		return words_wrong(given, "object", words, NR_CTL_OBJECTS, match, p->why,
+				   p->why_bytes);
 	p->cmd->has_object = true;
 	p->cmd->object = (enum ctl_object)match;
 	first_verb(p->cmd);
 	return 0;
+}
+
+/* The verb's argument that stands alone; -1: it has none, or it was given. */
+static int lone_arg(const struct command *cmd)
+{
+	for (int i = 0; i < NR_CTL_ARGS; i++)
+		if (ctl_args[i].verb == cmd->verb && !ctl_args[i].word[0] && !cmd->has[i])
+			return i;
+	return -1;
+}
+
+static int take_lone(struct parser *p, enum ctl_arg id)
+{
+	struct command *cmd = p->cmd;
+
+	cmd->has[id] = true;
+	cmd->text[id] = p->argv[p->at - 1];
+	return words_value(&ctl_args[id], &cmd->text[id], &cmd->value[id], p->why, p->why_bytes);
 }
 
 /* A verb of the object, or an argument of the verb (of the first verb, if none was named). */
@@ -342,6 +285,8 @@ static int take_word(struct parser *p, const struct word *w)
 	int ids[MAX_WORDS], nr_verbs = 0, nr = 0, match;
 	char what[64];
 
+	if (cmd->has_verb && !(w->text[0] == '-' && w->text[1]) && lone_arg(cmd) >= 0)
+		return take_lone(p, (enum ctl_arg)lone_arg(cmd));
 	for (int i = 0; i < NR_CTL_VERBS && !cmd->has_verb; i++) {
 		if (ctl_verbs[i].object != cmd->object)
 			continue;
@@ -350,7 +295,7 @@ static int take_word(struct parser *p, const struct word *w)
 	}
 	nr = nr_verbs;
 	for (int i = 0; i < NR_CTL_ARGS; i++) {
-		if (ctl_args[i].verb != cmd->verb)
+		if (ctl_args[i].verb != cmd->verb || !ctl_args[i].word[0])
 			continue;
 		words[nr] = ctl_args[i].word;
 		ids[nr++] = i;
@@ -360,7 +305,7 @@ static int take_word(struct parser *p, const struct word *w)
 		 ctl_objects[cmd->object].word, cmd->has_verb ? " " : "",
 		 cmd->has_verb ? ctl_verbs[cmd->verb].word : "");
 	if (match < 0)
-		return wrong_word(w->text, what, words, nr, match, p->why, p->why_bytes);
+		return words_wrong(w->text, what, words, nr, match, p->why, p->why_bytes);
 	if (match >= nr_verbs) {
 		cmd->has_verb = true;
 		return take_arg(p, (enum ctl_arg)ids[match], w);
@@ -383,11 +328,11 @@ static int take_dashed(struct parser *p, const struct word *w)
 	for (; nr < NR_OPTIONS; nr++)
 		words[nr] = options[nr];
 	for (int i = 0; i < NR_CTL_ARGS; i++)
-		if (p->cmd->has_object && ctl_args[i].verb == p->cmd->verb)
+		if (p->cmd->has_object && ctl_args[i].verb == p->cmd->verb && ctl_args[i].word[0])
 			words[nr++] = ctl_args[i].word;
 	match = words_match(w->text, words, nr);
 	if (match < 0)
-		return wrong_word(w->text, "option", words, nr, match, p->why, p->why_bytes);
+		return words_wrong(w->text, "option", words, nr, match, p->why, p->why_bytes);
 	return match < NR_OPTIONS ? take_option(p, match, w) : take_word(p, w);
 }
 
@@ -404,7 +349,7 @@ int words_parse(int argc, char *const *argv, struct command *cmd, char *why, siz
 		err = split(&p, argv[p.at++], &w);
 		if (err)
 			break;
-		if (w.text[0] == '-')
+		if (w.text[0] == '-' && w.text[1])
 			err = take_dashed(&p, &w);
 		else if (!strcmp(w.text, "help"))
 			cmd->help = true;

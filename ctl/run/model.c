@@ -34,7 +34,8 @@ int model_build(const struct run_options *o, const struct run_model *m, int tena
 	int err;
 
 	if (o->zoo)
-		return zoo_build(o->zoo, o->seed + (uint64_t)tenant, out, why, why_bytes);
+		return zoo_build(o->zoo, o->batch ? o->batch : 1, o->seed + (uint64_t)tenant, out,
+				 why, why_bytes);
 	opts.batch = o->batch;
 	opts.dims = o->dims;
 	opts.nr_dims = o->nr_dims;

@@ -132,6 +132,19 @@ static int parse_lists(struct run_options *o, int id, const char *arg)
 	return room ? 0 : 2;
 }
 
+static int parse_precision(struct run_options *o, const char *arg)
+{
+	static const enum ooo_dtype types[] = { OOO_FP32, OOO_TF32, OOO_BF16, OOO_FP16 };
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (!strcmp(arg, ooo_dtype_name(types[i]))) {
+			o->precision = types[i];
+			return 0;
+		}
+	}
+	return usage("precision", arg, "fp32, tf32, bf16 or fp16");
+}
+
 static int parse_numbers(struct run_options *o, int id, const char *arg)
 {
 	uint64_t n;
@@ -161,6 +174,11 @@ static int parse_numbers(struct run_options *o, int id, const char *arg)
 		if (!parse_u64(arg, 1024, &n) || !n)
 			return usage("inflight", arg, "a number from 1 to 1024");
 		o->inflight = (uint32_t)n;
+		break;
+	case OPT_SPIN:
+		if (!parse_duration(arg, false, &d) || d < 0 || d > 1)
+			return usage("spin", arg, "a time with its unit up to 1s, like 50us");
+		o->spin_us = (uint32_t)(d * 1e6 + 0.5);
 		break;
 	case OPT_DEADLINE:
 		if (!parse_duration(arg, false, &d) || d <= 0)
@@ -205,6 +223,8 @@ static int parse_one(struct run_options *o, int id, char *arg)
 	case OPT_ZOO:
 		o->zoo = arg;
 		return 0;
+	case OPT_PRECISION:
+		return parse_precision(o, arg);
 	case OPT_OUTPUT:
 		o->output = arg;
 		return 0;
@@ -248,8 +268,8 @@ static int check(struct run_options *o)
 		fprintf(stderr, "ooo-run: --requests and --duration exclude each other\n");
 		return 2;
 	}
-	if (o->zoo && (o->nr_dims || o->nr_shapes || o->batch)) {
-		fprintf(stderr, "ooo-run: --dim, --shape and --batch are for ONNX models\n");
+	if (o->zoo && (o->nr_dims || o->nr_shapes)) {
+		fprintf(stderr, "ooo-run: --dim and --shape are for ONNX models\n");
 		return 2;
 	}
 	if (o->rate > 0 && o->rate > 1e7) {
@@ -274,7 +294,7 @@ int options_parse(int argc, char **argv, struct run_options *o)
 	int id, err;
 
 	*o = (struct run_options){
-		.tenants = 1, .seed = 1, .int_max = 2, .rtol = 1e-3, .atol = 1e-5
+		.tenants = 1, .spin_us = 20, .seed = 1, .int_max = 2, .rtol = 1e-3, .atol = 1e-5
 	};
 	while ((id = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
 		if (id == '?')

@@ -34,12 +34,14 @@ struct run_options {
 	const char *compare[RUN_MAX_FILES]; /* one per output */
 	int nr_compare;
 	double rtol, atol;
+	enum ooo_dtype precision; /* permitted; 0: as declared */
 	int tenants;
 	uint64_t requests; /* per tenant; 0: by duration */
 	double duration_s; /* 0: by requests */
 	double rate;       /* per tenant and second; 0: closed loop */
 	const char *arrivals;
 	uint32_t inflight;
+	uint32_t spin_us;
 	uint64_t deadline_ns; /* after arrival; 0: none */
 	uint64_t seed;
 	int64_t int_max; /* random integer inputs are below this */

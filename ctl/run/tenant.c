@@ -59,6 +59,7 @@ static void nap(long ns)
 
 static int connect_and_load(struct tenant_run *t)
 {
+	struct ooo_program_opts program_opts = { sizeof(program_opts), t->o->precision };
 	struct ooo_options opts = OOO_OPTIONS_INIT;
 	struct ooo_builder *builder = NULL;
 	char name[32];
@@ -71,13 +72,14 @@ static int connect_and_load(struct tenant_run *t)
 	opts.name = name;
 	opts.socket = t->o->socket;
 	opts.sq_entries = t->o->inflight;
+	opts.spin_us = t->o->spin_us;
 	opts.arena_bytes = ooo_builder_arena_bytes(builder, t->o->inflight);
 	err = ooo_connect(&opts, &t->client, t->why, sizeof(t->why));
 	if (err)
 		goto out;
 	if (t->index == 0)
 		snprintf(t->shared->device, sizeof(t->shared->device), "%s", ooo_device(t->client));
-	err = ooo_load(t->client, builder, NULL, &t->program);
+	err = ooo_load(t->client, builder, &program_opts, &t->program);
 	if (err)
 		snprintf(t->why, sizeof(t->why), "%s", ooo_error(t->client));
 out:

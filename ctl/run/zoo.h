@@ -14,8 +14,8 @@ struct ooo_builder;
 /* Names of the models in one line, separated by ", ". */
 const char *zoo_list(void);
 
-/* Build the model called name. On failure -errno, and why[why_bytes] has the sentence. */
-int zoo_build(const char *name, uint64_t seed, struct ooo_builder **out, char *why,
+/* Build the model called name for requests of batch samples (1 for gemm-*). On failure -errno, and why[why_bytes] has the sentence. */
+int zoo_build(const char *name, int64_t batch, uint64_t seed, struct ooo_builder **out, char *why,
 	      size_t why_bytes);
 
 #endif

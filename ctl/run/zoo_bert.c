@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * BERT (Devlin et al., 2018), the base size, for sequences of 128 tokens. Inputs: token ids and the
- * attention mask, int64 [1, 128] each. Outputs: two logits from the first token, as a classifier.
+ * attention mask, int64 [batch, 128] each. Outputs: two logits from the first token, as a classifier.
  */
 #include "ctl/run/zoo_net.h"
 
@@ -26,7 +26,7 @@ static uint32_t embed(struct net *net, uint32_t ids)
 /* 0 where the mask is 1, a large negative number where it is 0; shaped to add to the scores. */
 static uint32_t mask_to_bias(struct net *net, uint32_t mask)
 {
-	const int64_t dims[] = { 1, 1, 1, SEQ };
+	const int64_t dims[] = { net->batch, 1, 1, SEQ };
 	uint32_t x = net_op1(net, OOO_OP_CAST, mask); /* to fp32 */
 
 	x = net_op2(net, OOO_OP_SUB, net_scalar(net, 1), x);
@@ -34,10 +34,10 @@ static uint32_t mask_to_bias(struct net *net, uint32_t mask)
 	return net_reshape(net, x, 4, dims);
 }
 
-/* [1, SEQ, WIDTH] to [1, HEADS, SEQ, HEAD], or for keys to [1, HEADS, HEAD, SEQ]. */
+/* [batch, SEQ, WIDTH] to [batch, HEADS, SEQ, HEAD], or for keys to [batch, HEADS, HEAD, SEQ]. */
 static uint32_t heads(struct net *net, uint32_t x, const int32_t perm[4])
 {
-	const int64_t dims[] = { 1, SEQ, HEADS, HEAD };
+	const int64_t dims[] = { net->batch, SEQ, HEADS, HEAD };
 
 	x = net_linear(net, x, WIDTH, WIDTH, linear_spread(WIDTH));
 	return net_transpose(net, net_reshape(net, x, 4, dims), perm);
@@ -46,7 +46,7 @@ static uint32_t heads(struct net *net, uint32_t x, const int32_t perm[4])
 static uint32_t attention(struct net *net, uint32_t x, uint32_t bias)
 {
 	static const int32_t rows[] = { 0, 2, 1, 3 }, columns[] = { 0, 2, 3, 1 };
-	const int64_t dims[] = { 1, SEQ, WIDTH };
+	const int64_t dims[] = { net->batch, SEQ, WIDTH };
 	uint32_t q = heads(net, x, rows), k = heads(net, x, columns), v = heads(net, x, rows);
 	uint32_t scores = net_op2(net, OOO_OP_MATMUL, q, k);
 	struct ooo_attr a;
@@ -76,12 +76,13 @@ static uint32_t layer(struct net *net, uint32_t x, uint32_t bias)
 /* The first token through the pooler and the classifier. */
 static uint32_t classify(struct net *net, uint32_t x)
 {
-	const int64_t dims[] = { 1, WIDTH };
+	const int64_t dims[] = { net->batch, WIDTH };
 	struct ooo_attr a;
 
 	ooo_attr_init(&a, OOO_OP_SLICE);
 	a.rank = 3;
-	a.dims[0] = a.dims[1] = 1;
+	a.dims[0] = (int32_t)net->batch;
+	a.dims[1] = 1;
 	a.dims[2] = WIDTH;
 	x = net_reshape(net, net_op(net, OOO_OP_SLICE, &a, &x, 1), 2, dims);
 	x = net_op1(net, OOO_OP_TANH, net_linear(net, x, WIDTH, WIDTH, linear_spread(WIDTH)));
@@ -90,7 +91,7 @@ static uint32_t classify(struct net *net, uint32_t x)
 
 void zoo_bert(struct net *net, int variant)
 {
-	const int64_t dims[] = { 1, SEQ };
+	const int64_t dims[] = { net->batch, SEQ };
 	uint32_t ids = net_input(net, OOO_INT64, 2, dims);
 	uint32_t mask = net_input(net, OOO_INT64, 2, dims);
 	uint32_t x = embed(net, ids), bias = mask_to_bias(net, mask);

@@ -50,7 +50,7 @@ void zoo_mobilenet_v2(struct net *net, int variant)
 		{ 1, 16, 1, 1 }, { 6, 24, 2, 2 },  { 6, 32, 3, 2 },  { 6, 64, 4, 2 },
 		{ 6, 96, 3, 1 }, { 6, 160, 3, 2 }, { 6, 320, 1, 1 },
 	};
-	const int64_t dims[] = { 1, 3, 224, 224 };
+	const int64_t dims[] = { net->batch, 3, 224, 224 };
 	uint32_t x = net_input(net, OOO_FP32, 4, dims);
 	int in = 32;
 
@@ -63,6 +63,6 @@ void zoo_mobilenet_v2(struct net *net, int variant)
 		}
 	x = conv_relu6(net, x, in, 1280, 1, 1, 1);
 	x = net_op1(net, OOO_OP_GLOBAL_AVERAGE_POOL, x);
-	x = net_reshape(net, x, 2, (const int64_t[]){ 1, 1280 });
+	x = net_reshape(net, x, 2, (const int64_t[]){ net->batch, 1280 });
 	net_output(net, net_linear(net, x, 1280, 1000, linear_spread(1280)));
 }

@@ -12,6 +12,7 @@
 
 struct net {
 	struct ooo_builder *b;
+	int64_t batch; /* requests' first dimension */
 	uint64_t random;
 	int rc;
 };
@@ -55,5 +56,7 @@ void zoo_mobilenet_v2(struct net *net, int variant);
 void zoo_bert(struct net *net, int variant); /* number of layers */
 void zoo_mlp(struct net *net, int variant);  /* number of layers */
 void zoo_lstm(struct net *net, int variant); /* number of layers */
+/* One product of those sizes; inputs and outputs of this type. */
+void zoo_gemm(struct net *net, const int64_t mnk[3], enum ooo_dtype dtype);
 
 #endif

@@ -35,7 +35,7 @@ static uint32_t bottleneck(struct net *net, uint32_t x, int in, int width, int s
 
 static uint32_t stem(struct net *net)
 {
-	const int64_t dims[] = { 1, 3, 224, 224 };
+	const int64_t dims[] = { net->batch, 3, 224, 224 };
 	uint32_t x = net_input(net, OOO_FP32, 4, dims);
 	struct ooo_attr a;
 
@@ -70,6 +70,6 @@ void zoo_resnet(struct net *net, int variant)
 		}
 	}
 	x = net_op1(net, OOO_OP_GLOBAL_AVERAGE_POOL, x);
-	x = net_reshape(net, x, 2, (const int64_t[]){ 1, in });
+	x = net_reshape(net, x, 2, (const int64_t[]){ net->batch, in });
 	net_output(net, net_linear(net, x, in, 1000, linear_spread(in)));
 }
