@@ -14,6 +14,8 @@ BINDIR     ?= $(PREFIX)/bin
 SBINDIR    ?= $(PREFIX)/sbin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+DATADIR    ?= $(PREFIX)/share
+SHAREDIR   ?= $(PREFIX)/share/ooo
 DESTDIR    ?=
 
 FUZZ_CC    ?= clang
@@ -96,7 +98,7 @@ OOO_LDFLAGS := -pthread $(SANITIZE) -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LD
 # ---- what this machine has ----------------------------------------------------
 
 # Goals that must work on a bare machine, before anything is installed.
-BARE_GOALS := help clean setup
+BARE_GOALS := help clean setup gpu-check gpu-bench
 ifneq ($(filter-out $(BARE_GOALS),$(or $(MAKECMDGOALS),all)),)
 include $(O)/config.mk
 endif
@@ -203,10 +205,10 @@ ALL_OBJS  :=
 PROGRAMS  :=
 LIBRARIES :=
 
+-include bpf/bpf.mk
 -include shared/shared.mk
 -include agent/agent.mk
 -include ctl/ctl.mk
--include bpf/bpf.mk
 -include tests/tests.mk
 
 # New flags rebuild everything.
@@ -219,9 +221,9 @@ $(sort $(ALL_OBJS)): Makefile $(wildcard */*.mk)
 .PHONY: all install stage clean setup help FORCE
 FORCE:
 
-all: $(LIBRARIES) $(PROGRAMS) $(PC_FILES) $(HEADERS_STAMP)
+all: $(LIBRARIES) $(PROGRAMS) $(PC_FILES) $(HEADERS_STAMP) $(DOC_STAMP)
 
-stage: all
+stage: all $(GPU_BINS)
 	$(Q)packaging/stage.sh $(B)
 
 PUBLIC_LIBS = $(notdir $(LIBRARIES))
@@ -238,9 +240,17 @@ install: all
 		ln -sf $$lib.$(VERSION) $(DESTDIR)$(LIBDIR)/$$lib.$(SO_MAJOR) && \
 		ln -sf $$lib.$(VERSION) $(DESTDIR)$(LIBDIR)/$$lib || exit 1; \
 	done
+	$(Q)$(INSTALL) -d $(DESTDIR)$(SHAREDIR)/devices
+	$(Q)$(INSTALL) -m 0644 packaging/devices/*.json $(DESTDIR)$(SHAREDIR)/devices/
 	$(Q)$(if $(PC_FILES),$(INSTALL) -m 0644 $(PC_FILES) $(DESTDIR)$(LIBDIR)/pkgconfig/)
 	$(Q)$(if $(HEADERS_STAMP),cd $(B)/include && find ooo -type f -exec \
 		$(INSTALL) -D -m 0644 {} $(abspath $(DESTDIR)/$(INCLUDEDIR))/{} \;)
+	$(Q)cd $(B)/doc && find man* -type f -exec \
+		$(INSTALL) -D -m 0644 {} $(abspath $(DESTDIR)/$(DATADIR))/man/{} \;
+	$(Q)$(INSTALL) -D -m 0644 $(B)/doc/completion/ooo-ctl \
+		$(DESTDIR)$(DATADIR)/bash-completion/completions/ooo-ctl
+	$(Q)$(INSTALL) -D -m 0644 $(B)/doc/completion/_ooo-ctl \
+		$(DESTDIR)$(DATADIR)/zsh/site-functions/_ooo-ctl
 
 setup:
 	$(Q)packaging/setup.sh build test dev
@@ -251,6 +261,9 @@ clean:
 help:
 	@echo 'make            the agent, the tools and the libraries, below $(O)/'
 	@echo 'make check      unit and integration tests; T=substring picks some of them'
+	@echo 'make gpu-check  the cuda device on this machine (GPU_ARGS=--help); needs nothing but $(O)/stage'
+	@echo 'make gpu-bench  the same for its speed'
+	@echo 'make property   CASES random histories of the scheduler from SEED on (100000, 1)'
 	@echo 'make demo       a short tour of a running agent'
 	@echo 'make bench      measurements'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'

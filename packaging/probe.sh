@@ -94,6 +94,13 @@ command -v protoc-c >/dev/null || die "protoc-c is missing (protobuf-c-compiler)
 proto=$(onnx_proto) || die "onnx.proto is missing (libonnx-dev)"
 echo "ONNX_PROTO := $proto"
 
+if mhd=$(library MHD libmicrohttpd microhttpd.h MHD_start_daemon -lmicrohttpd); then
+	printf '%s\nHAVE_MHD := 1\n' "$mhd"
+else
+	echo "HAVE_MHD :="
+	echo "probe: ooo-agent --metrics is left out (no libmicrohttpd-dev)" >&2
+fi
+
 lacks=$(bpf_lacks | tr '\n' ' ')
 if [ -z "$lacks" ]; then
 	echo "HAVE_BPF := 1"
@@ -102,9 +109,13 @@ if [ -z "$lacks" ]; then
 	printf 'BPF_CFLAGS := %s\nBPF_LIBS := %s\n' "$(cflags_of libbpf)" "$(libs_of libbpf)"
 else
 	echo "HAVE_BPF :="
-	echo "probe: BPF tools are left out (no ${lacks% })" >&2
+	echo "probe: BPF (ooo-ctl trace, pinned maps) is left out (no ${lacks% })" >&2
 fi
+
+echo '#include <sys/sdt.h>' | "$CC" -E -x c - >/dev/null 2>&1 ||
+	echo "probe: USDT probes are left out (no sys/sdt.h: systemtap-sdt-dev)" >&2
 
 nvcc=$(command -v nvcc || { [ -x /usr/local/cuda/bin/nvcc ] && echo /usr/local/cuda/bin/nvcc; })
 echo "NVCC := $nvcc"
+[ -z "$nvcc" ] || echo "NVCC_CODES := $("$nvcc" --list-gpu-code 2>/dev/null | tr '\n' ' ')"
 [ -n "$nvcc" ] || echo "probe: ahead-of-time CUDA kernels are left out (no nvcc)" >&2

@@ -57,12 +57,32 @@ have_cxx()
 	have_cmd "${CXX:-c++}"
 }
 
+have_bpftool()
+{
+	have_cmd bpftool || [ -x /usr/sbin/bpftool ]
+}
+
 # need PACKAGE PROBE [ARG]... - remember PACKAGE when the probe says no.
 need()
 {
 	local package=$1
 	shift
 	"$@" || missing+=("$package")
+}
+
+# optional PACKAGE PROBE [ARG]... - a part that is left out without it: tried once, by root.
+optional()
+{
+	local package=$1
+	shift
+	"$@" && return 0
+	[ "$(id -u)" -eq 0 ] && have_cmd apt-get || return 0
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get install -y -q --no-install-recommends "$package" >/dev/null 2>&1 </dev/null && return 0
+	apt-get update -q >/dev/null 2>&1
+	apt-get install -y -q --no-install-recommends "$package" >/dev/null 2>&1 </dev/null ||
+		echo "setup: $package could not be installed: what needs it is left out" >&2
+	return 0
 }
 
 # The compiler's run-time library carries the version of the default clang.
@@ -90,6 +110,11 @@ need_build()
 	need protobuf-c-compiler have_cmd protoc-c
 	need zlib1g-dev have_header zlib.h
 	need libonnx-dev have_onnx_proto
+	optional libmicrohttpd-dev have_header microhttpd.h
+	optional systemtap-sdt-dev have_header sys/sdt.h
+	optional libbpf-dev have_pc libbpf
+	optional clang have_cmd clang
+	optional bpftool have_bpftool
 }
 
 need_test()

@@ -25,14 +25,17 @@ is_system()
 }
 
 rm -rf "$stage"
-mkdir -p "$stage/bin" "$stage/lib"
+mkdir -p "$stage/bin" "$stage/lib" "$stage/libexec"
 cp -a "$build"/bin/. "$stage/bin/"
+[ ! -d "$build/libexec" ] || cp -a "$build"/libexec/. "$stage/libexec/"
 cp -a "$build"/lib/*.so* "$stage/lib/"
+mkdir -p "$stage/share/ooo"
+cp -r packaging/devices "$stage/share/ooo/devices"
 
 # One line a library: NAME PATH; ldd has followed the whole tree already.
 needs()
 {
-	ldd "$stage"/bin/* "$stage"/lib/*.so.* |
+	find "$stage/bin" "$stage/libexec" "$stage/lib" -type f | xargs ldd |
 		sed -n 's/^\t\([^ ]*\) => \([^(]*\)\( (.*\)\{0,1\}$/\1 \2/p' | sort -u
 }
 
@@ -51,7 +54,8 @@ done
 # The proof: from its new place, nothing but the C library comes from outside.
 root=$(cd "$stage" && pwd)
 status=0
-for bin in "$stage"/bin/*; do
+for bin in "$stage"/bin/* "$stage"/libexec/*; do
+	[ -e "$bin" ] || continue
 	ldd "$bin" | sed -n 's/^\t\([^ ]*\) => \([^(]*\)\( (.*\)\{0,1\}$/\1 \2/p' >"$build/stage.ldd"
 	while read -r name path; do
 		is_system "$name" && continue

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh [-t SECONDS] [-f SUBSTRING] [--allow-none] TEST... - run tests, one after another.
+# run.sh [-t SECONDS] [-f SUBSTRING] [--allow-none] TEST... - run tests: unit tests on all
+#                                                     processors, others one after another.
 # run.sh --exec SCRIPT [ARG]...                     - run one script in the same environment.
 #
 # A test passes with exit status 0, is skipped with 77 (its last line says
@@ -17,6 +18,7 @@
 #   OOO_ROOT, OOO_BUILD   the source tree; the build in use, whose bin/ leads PATH
 #   OOO_PYTHON            a Python, with tests/requirements.txt where PyPI could be reached
 #   OOO_SANITIZE          asan, tsan or nothing
+#   OOO_EMU_DRIVER        a libcuda.so.1 that runs the kernels without a GPU (tests/emu)
 #   TEST_TMPDIR           an empty folder of its own, removed when it passes
 #   OOO_RUNTIME_DIR       a folder below it for the agent's socket and port file
 
@@ -27,10 +29,11 @@ OOO_ROOT=$(cd "$(dirname "$0")/.." && pwd)
 OOO_BUILD=${OOO_BUILD:-$OOO_ROOT/build}
 OOO_VENV=${OOO_VENV:-$OOO_ROOT/build/venv}
 OOO_SANITIZE=${OOO_SANITIZE:-}
+OOO_EMU_DRIVER=${OOO_EMU_DRIVER:-$OOO_BUILD/emu/libcuda.so.1}
 OOO_PYTHON=$OOO_VENV/bin/python
 [ -x "$OOO_PYTHON" ] || OOO_PYTHON=python3
 PATH=$OOO_BUILD/bin:$PATH
-export OOO_ROOT OOO_BUILD OOO_SANITIZE OOO_PYTHON PATH
+export OOO_ROOT OOO_BUILD OOO_SANITIZE OOO_PYTHON OOO_EMU_DRIVER PATH
 export PYTHONDONTWRITEBYTECODE=1
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
@@ -70,11 +73,16 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/ooo-test.XXXXXX") || exit 1
 nr_passed=0
 nr_failed=0
 nr_skipped=0
-group=
+nr_started=0
+declare -A running=() began=() tmpdirs=() # by process group: the test, when in ms, its folder
 
 stop()
 {
-	[ -n "$group" ] && kill -KILL -- "-$group" 2>/dev/null
+	local group
+
+	for group in "${!running[@]}"; do
+		kill -KILL -- "-$group" 2>/dev/null
+	done
 	rm -rf "$scratch"
 	exit 130
 }
@@ -191,39 +199,83 @@ judge()
 	report ok "$name" "$took${cases:+, $cases cases}${skipped:+$([ "$skipped" -gt 0 ] && echo ", $skipped SKIPPED")}"
 }
 
+name_of()
+{
+	local name
+
+	name=$(realpath -ms "$1")
+	name=${name#"$OOO_BUILD"/tests/}
+	echo "${name#"$OOO_ROOT"/tests/}"
+}
+
 # Job control puts each test into a process group, which dies as a whole.
 set -m
-for test in "$@"; do
-	name=$(realpath -ms "$test")
-	name=${name#"$OOO_BUILD"/tests/}
-	name=${name#"$OOO_ROOT"/tests/}
-	[[ -z $filter || $name == *"$filter"* ]] || continue
+launch()
+{
+	local test=$1 name
+
+	name=$(name_of "$test")
 	log=$logs/$name.log
 	mkdir -p "${log%/*}"
-	export TEST_TMPDIR=$scratch/$((nr_passed + nr_failed + nr_skipped))
+	export TEST_TMPDIR=$scratch/$((nr_started++))
 	export OOO_RUNTIME_DIR=$TEST_TMPDIR/run
 	mkdir -p "$TEST_TMPDIR" "$OOO_RUNTIME_DIR"
 	command_of "$test" "$name"
-	max=$(limit_of "$test")
+	timeout -k 10 "$(limit_of "$test")" "${command[@]}" >"$log" 2>&1 </dev/null &
+	running[$!]=$test
+	began[$!]=$(date +%s%3N)
+	tmpdirs[$!]=$TEST_TMPDIR
+}
 
-	begin=$(date +%s%3N)
-	timeout -k 10 "$max" "${command[@]}" >"$log" 2>&1 </dev/null &
-	group=$!
-	wait "$group" 2>/dev/null
+# The next one that ends.
+reap()
+{
+	local group rc test name dir took
+
+	wait -n -p group "${!running[@]}" 2>/dev/null
 	rc=$?
+	test=${running[$group]}
+	dir=${tmpdirs[$group]}
+	took=$(seconds $(($(date +%s%3N) - began[$group])))
+	name=$(name_of "$test")
+	log=$logs/$name.log
 	if kill -KILL -- "-$group" 2>/dev/null; then
 		echo "run.sh: the test left processes behind; they were killed" >>"$log"
 	fi
-	group=
-	end=$(date +%s%3N)
-	judge "$name" "$rc" "$(seconds $((end - begin)))" "$max"
+	unset "running[$group]" "began[$group]" "tmpdirs[$group]"
+	judge "$name" "$rc" "$took" "$(limit_of "$test")"
 	if [ "$rc" -eq 0 ] || [ "$rc" -eq 77 ]; then
-		rm -rf "$TEST_TMPDIR"
+		rm -rf "$dir"
 	else
 		rm -rf "$logs/$name.tmp"
-		mv "$TEST_TMPDIR" "$logs/$name.tmp" 2>/dev/null
+		mv "$dir" "$logs/$name.tmp" 2>/dev/null
 	fi
+}
+
+# Until no more than so many run.
+reap_to()
+{
+	while [ ${#running[@]} -gt "$1" ]; do
+		reap
+	done
+}
+
+jobs=$(nproc)
+for test in "$@"; do
+	[[ -z $filter || $(name_of "$test") == *"$filter"* ]] || continue
+	case $test in
+	*_ut)
+		reap_to $((jobs - 1))
+		launch "$test"
+		;;
+	*)
+		reap_to 0
+		launch "$test"
+		reap
+		;;
+	esac
 done
+reap_to 0
 rm -rf "$scratch"
 
 echo "$nr_passed passed, $nr_failed failed, $nr_skipped skipped"

@@ -5,6 +5,7 @@
 #   tests/integration/X.c       a helper that such a script runs
 #   tests/fuzz/X_fuzz.c         a libFuzzer target each, seeds in tests/fuzz/seeds/X
 #   tests/bench/X.c             a program that tests/bench/run.sh runs
+#   tests/gpu/gpu_X.c           a program for a machine with a GPU; `make stage` takes it along
 #
 # Everything goes to $(B)/tests/, under the same path.
 
@@ -19,7 +20,7 @@ BENCH_SRCS  := $(sort $(wildcard tests/bench/*.c))
 
 test_bins = $(patsubst tests/%.c,$(B)/tests/%,$1)
 
-TEST_CFLAGS := $(DNNL_CFLAGS) $(NL_CFLAGS) $(CJSON_CFLAGS) $(PROTOBUF_C_CFLAGS)
+TEST_CFLAGS := $(DNNL_CFLAGS) $(NL_CFLAGS) $(CJSON_CFLAGS) $(PROTOBUF_C_CFLAGS) $(if $(HAVE_MHD),-DHAVE_MHD $(MHD_CFLAGS))
 $(B)/obj/tests/%.o: DIR_CFLAGS := $(TEST_CFLAGS)
 $(call objects,$(UNIT_SRCS)): | $(O)/setup-test.stamp
 $(call objects,$(UNIT_SRCS) $(HELPER_SRCS) $(FUZZ_SRCS) $(BENCH_SRCS)): | $(if $(ONNX_SRCS),$(ONNX_PB).h)
@@ -28,7 +29,7 @@ $(call objects,$(UNIT_SRCS) $(HELPER_SRCS) $(FUZZ_SRCS) $(BENCH_SRCS)): | $(if $
 # stubs a function, wins over the archive's member as long as it defines all
 # that the others want from that member.
 TEST_ARCHIVES := $(AGENT_LIB) $(CTL_LIB) $(RUN_LIB) $(ONNX_LIB) $(CLIENT_LIB) $(SHARED_LIB)
-TEST_LIBS     := $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) $(PROTOBUF_C_LIBS) -lz -ldl -lm
+TEST_LIBS     := $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) $(PROTOBUF_C_LIBS) -lz $(MHD_LIBS) $(BPF_LIBS) -ldl -lm
 CTL_FIRST     := $(CTL_LIB) $(RUN_LIB) $(filter-out $(CTL_LIB) $(RUN_LIB),$(TEST_ARCHIVES))
 
 # It makes allocations fail.
@@ -36,6 +37,7 @@ LDFLAGS-tests/unit/program/memory_ut.c := \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 # It borrows the flow tests' rig, whose checks are cmocka's.
 LDFLAGS-tests/fuzz/ring_slot_fuzz.c := -Wl,--no-as-needed -lcmocka -Wl,--as-needed
+LDFLAGS-tests/bench/sched.c := -Wl,--no-as-needed -lcmocka -Wl,--as-needed
 
 # $(call test_program,SOURCE,ARCHIVES,LIBS)
 define test_program_rule
@@ -54,16 +56,63 @@ $(foreach s,$(FUZZ_SRCS),$(call test_program,$(s),$(TEST_ARCHIVES),-fsanitize=fu
 # A helper is a tenant: it links with the libraries as any program would.
 $(foreach s,$(HELPER_SRCS),$(call test_program,$(s),$(SHARED_LIB) $(LIBRARIES),-Wl$(comma)-rpath$(comma)$(abspath $(B)/lib) $(CJSON_LIBS) -lm))
 
+include tests/emu/emu.mk
+
+# Programs for GPU machines, which have what is staged and no compiler: they find libraries in
+# ../lib.  The other sources of the folder are gpu_check's, exec.c is everybody's.
+GPU_MAINS   := $(wildcard tests/gpu/gpu_*.c)
+GPU_SRCS    := $(filter-out $(GPU_MAINS),$(wildcard tests/gpu/*.c))
+GPU_BINS    := $(patsubst tests/gpu/%.c,$(B)/libexec/%,$(GPU_MAINS))
+
+# $(call gpu_program,NAME,SOURCES)
+define gpu_program_rule
+ALL_OBJS += $(call objects,$2)
+$(B)/libexec/$1: $(call objects,$2) $(TEST_ARCHIVES)
+	$$(call say,LINK,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CFLAGS) $$(OOO_LDFLAGS) $$(RPATH) $(call objects,$2) \
+		-Wl,--whole-archive $(AGENT_LIB) -Wl,--no-whole-archive \
+		-Wl,--start-group $(filter-out $(AGENT_LIB),$(TEST_ARCHIVES)) -Wl,--end-group \
+		$(TEST_LIBS) -o $$@
+endef
+gpu_program = $(eval $(call gpu_program_rule,$1,$2))
+
+$(call gpu_program,gpu_check,tests/gpu/gpu_check.c $(GPU_SRCS))
+$(call gpu_program,gpu_bench,tests/gpu/gpu_bench.c tests/gpu/exec.c)
+$(call objects,$(GPU_MAINS) $(GPU_SRCS)): | $(O)/setup-test.stamp
+
 # What a test, the demo and the benchmarks find in their environment.
 TEST_ENV = OOO_BUILD='$(abspath $(B))' OOO_VENV='$(abspath $(VENV))' OOO_SANITIZE='$(if $(ASAN),asan)$(if $(TSAN),tsan)'
 
-.PHONY: check demo bench fuzz fuzz-run lint format tests
+.PHONY: check property gpu-check gpu-bench demo bench fuzz fuzz-run lint format tests
 
-tests: $(call test_bins,$(UNIT_SRCS) $(HELPER_SRCS))
+tests: $(call test_bins,$(UNIT_SRCS) $(HELPER_SRCS)) $(EMU_LIB) $(B)/libexec/gpu_check
 
 check: all tests $(VENV)/.stamp
 	$(Q)$(TEST_ENV) tests/run.sh -t $(TEST_TIMEOUT) $(if $(T),-f '$(T)') \
 		$(call test_bins,$(UNIT_SRCS)) $(SCRIPTS)
+
+# What was staged is run as it is: the machine need not be able to build it.  With the toolkit's
+# checker there, small cases run once more under each of its tools.
+STAGED = $(B)/stage/libexec
+gpu-check gpu-bench:
+	$(Q)[ -x $(STAGED)/$(subst -,_,$@) ] || $(MAKE) --no-print-directory stage
+	$(Q)$(STAGED)/$(subst -,_,$@) $(GPU_ARGS)
+	$(Q)[ $@ = gpu-bench ] || ! command -v compute-sanitizer >/dev/null || \
+		for tool in memcheck racecheck synccheck; do \
+			echo "compute-sanitizer $$tool"; \
+			compute-sanitizer --tool $$tool --error-exitcode 1 --print-limit 20 \
+				$(STAGED)/gpu_check --quick --tiny --only operators || exit 1; \
+		done
+
+# The flow under random histories: CASES of them from SEED on.
+CASES ?= 100000
+SEED  ?= 1
+PROPERTY = $(B)/tests/unit/flow/deadlines_ut $(B)/tests/unit/flow/property_ut
+property: $(PROPERTY)
+	$(Q)for t in $^; do \
+		OOO_PROPERTY_CASES=$(CASES) OOO_PROPERTY_SEED=$(SEED) $$t 2>/dev/null || exit 1; \
+	done
 
 demo: all $(O)/setup-test.stamp $(VENV)/.stamp
 	$(Q)$(TEST_ENV) tests/run.sh --exec tests/demo.sh
@@ -112,7 +161,7 @@ format: $(VENV)/.stamp
 # Stamps: only what changed, or whose headers did, is looked at again.
 lint-tidy: $(patsubst %.c,$(B)/lint/%.tidy,$(TIDY_SRCS))
 
-$(B)/lint/%.tidy: %.c .clang-tidy | $(O)/setup-dev.stamp $(if $(ONNX_SRCS),$(ONNX_PB).h)
+$(B)/lint/%.tidy: %.c .clang-tidy | $(O)/setup-dev.stamp $(BPF_SKELS) $(if $(ONNX_SRCS),$(ONNX_PB).h)
 	$(call say,TIDY,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG_TIDY) --quiet $< -- $(TIDY_FLAGS) $(CFLAGS-$<) >$@.log 2>&1 || \

@@ -29,6 +29,8 @@ start_agent()
 }
 trap 'stop_agent; rm -rf "$dir"' EXIT
 
+"$OOO_BUILD/tests/bench/sched"
+
 start_agent --device sim
 "$OOO_BUILD/tests/bench/ring"
 stop_agent

@@ -10,10 +10,14 @@
 . "$(dirname "$0")/files.sh"
 
 rules='
-^agent/flow/     | ^agent/([^/]+|flow/.*|tenant/.*|program/.*|policy/.*|device/device\.h)$|^shared/(abi|lib)/
-^agent/device/   | ^agent/([^/]+|device/.*|program/.*|policy/.*|util/.*)$|^shared/(abi|lib)/
+^agent/flow/     | ^agent/([^/]+|flow/.*|tenant/.*|program/.*|policy/.*|watch/.*|control/event\.h|device/device\.h)$|^shared/(abi|lib)/
+^agent/device/cuda/kernels/prim\.cuh$ | ^tests/emu/prim_emu\.h$
+^agent/device/   | ^agent/([^/]+|device/.*|program/.*|policy/.*|util/.*|control/event\.h)$|^shared/(abi|lib)/
 ^agent/          | ^agent/|^shared/(abi|lib)/
+^ctl/(sim|gen)/  | ^ctl/|^agent/|^shared/
 ^ctl/run/        | ^ctl/run/|^shared/
+^ctl/verb_policy\.c$ | ^ctl/|^agent/policy/file\.h$|^shared/(abi|lib)/
+^ctl/trace/      | ^ctl/|^bpf/|^shared/(abi|lib)/
 ^ctl/            | ^ctl/|^shared/(abi|lib)/
 ^shared/abi/     | ^shared/abi/
 ^shared/lib/     | ^shared/(abi|lib)/
@@ -25,7 +29,7 @@ rules='
 # foreign headers | the only files that may include them
 foreign='
 ^(oneapi/dnnl/|dnnl)                 | ^agent/device/cpu(/|\.|_)
-^(cuda|nvrtc|nvml|cupti)[a-z_]*\.h$  | ^agent/device/cuda
+^(cuda|nvrtc|nvml|cupti)[a-z_]*\.h$  | ^(agent/device/cuda|tests/unit/device/cuda_types_ut)
 ^netlink/                            | ^(agent/control/|ctl/|shared/lib/|tests/)
 ^(protobuf-c/|onnx/onnx\.pb-c\.h$)   | ^(shared/onnx/|tests/)
 '

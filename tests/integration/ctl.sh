@@ -140,13 +140,24 @@ expect 0 "$ctl" --json program list tenant "$first"
 json "len(d) == 1 and d[0]['tenant'] == $first and d[0]['steps'] > 0"
 expect 1 "$ctl" program list tenant 4000000000
 says "there is no tenant 4000000000"
+expect 0 "$ctl" --json program list tenant load-1
+json "len(d) == 1 and d[0]['steps'] > 0"
+steps=$("$python" -c 'import json, sys; print(json.load(sys.stdin)[0]["steps"])' <<<"$out")
+expect 0 "$ctl" --json program show mlp tenant load-1
+json "[s['step'] for s in d] == list(range($steps)) and all(s['cost_us'] > 0 for s in d)"
+expect 0 "$ctl" --json program show 0
+json "len(d) == 3 * $steps and len({s['tenant'] for s in d}) == 3"
+expect 1 "$ctl" program show nothing
+says "there is no program 'nothing'"
+expect 1 "$ctl" request list tenant nobody
+says "there is no tenant 'nobody'"
 expect 0 "$ctl" --json stats
 json "d['dispatcher']['requests'] > 0 and len(d['tenants']) == 3"
 json "all(t['completed'] > 0 and t['steps'] >= t['completed'] for t in d['tenants'])"
 json "d['dispatcher']['items'] >= d['dispatcher']['bundles'] > 0"
 
 # Columns and keys are the same words.
-for command in "device list" "tenant list" "program list"; do
+for command in "device list" "tenant list" "program list" "program show"; do
 	# shellcheck disable=SC2086
 	expect 0 "$ctl" $command
 	heading=$(head -n 1 <<<"$out" | tr -s ' ')

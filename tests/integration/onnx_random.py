@@ -70,11 +70,11 @@ class Case:
             [helper.make_empty_tensor_value_info(n) for n in outputs],
             [numpy_helper.from_array(a, n) for n, a in self.constants])
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)],
-                                 ir_version=8)
+                                 ir_version=10)
 
 
 def opset(low=7):
-    return int(rng.integers(low, 18))
+    return int(rng.integers(low, 23))
 
 
 def window(spatial, most=3):
@@ -109,7 +109,9 @@ def pool():
     if version >= 10:
         case.attributes["ceil_mode"] = pick(0, 1)
     if case.op == "AveragePool":
-        case.attributes["count_include_pad"] = pick(0, 1)
+        # From opset 19 on onnxruntime leaves automatic padding out of the count, against the standard.
+        plain = version < 19 or not (case.attributes.get("auto_pad") or "").startswith("SAME")
+        case.attributes["count_include_pad"] = pick(0, 1) if plain else 0
     elif version >= 10 and pick(True, False):
         case.attributes["dilations"] = ints(1, 3, spatial)
     return case.input(normal(2, 2, *ints(5, 10, spatial)))
@@ -129,7 +131,7 @@ def reduce():
     axes = pick(None, sorted(int(v) for v in rng.permutation(len(shape))[:rng.integers(1, len(shape) + 1)]))
     case = Case(op, version, keepdims=pick(None, 0, 1))
     case.input(np.abs(x) + 0.1 if op == "ReduceLogSum" else x)
-    if axes is not None and op == "ReduceSum" and version >= 13:
+    if axes is not None and version >= (13 if op == "ReduceSum" else 18):
         case.const(np.array(axes, np.int64))
     elif axes is not None:
         case.attributes["axes"] = axes
@@ -169,8 +171,16 @@ def pad():
     if version < 11:
         case.attributes.update(pads=pads, value=float(pick(0, 1.5)))
         return case
+    some = version >= 18 and pick(True, False)
+    axes = [int(v) for v in rng.permutation(rank)[:rng.integers(1, rank + 1)]]
+    if some:
+        pads = [pads[v] for v in axes] + [pads[v + rank] for v in axes]
     case.const(np.array(pads, np.int64))
-    return case.const(np.float32(2.5)) if mode == "constant" and pick(True, False) else case
+    if mode == "constant" and pick(True, False):
+        case.const(np.float32(2.5))
+    elif some:
+        case.absent()
+    return case.const(np.array(axes, np.int64)) if some else case
 
 
 def resize():
@@ -211,7 +221,31 @@ def split():
     if version < 13:
         case.attributes["split"] = sizes
         return case
-    return case.const(np.array(sizes, np.int64))
+    if version < 18 or pick(True, False):
+        return case.const(np.array(sizes, np.int64))
+    # As onnxruntime has it, which cuts equal parts from the front and the rest last.
+    case.attributes["num_outputs"] = parts
+    shape[axis] = -(-shape[axis] // parts) * parts - pick(0, 0, 1) * (parts > 1)
+    case.data.clear()
+    case.names.clear()
+    return case.input(normal(*shape))
+
+
+def gather_elements():
+    shape = ints(1, 5, pick(1, 2, 3))
+    axis = int(rng.integers(0, len(shape)))
+    cut = [int(rng.integers(1, v + 1)) for v in shape]
+    cut[axis] = int(rng.integers(1, 7))
+    index = rng.integers(-shape[axis], shape[axis], cut).astype(pick(np.int32, np.int64))
+    return Case("GatherElements", opset(11), axis=axis).input(normal(*shape)).const(index)
+
+
+def gather_nd():
+    shape = ints(1, 5, pick(1, 2, 3, 4))
+    depth = int(rng.integers(1, len(shape) + 1))
+    at = ints(1, 4, pick(0, 1, 2))
+    index = np.stack([rng.integers(-v, v, at) for v in shape[:depth]], -1).astype(np.int64)
+    return Case("GatherND", opset(12)).input(normal(*shape)).const(index)
 
 
 def gather():
@@ -252,10 +286,12 @@ def binary():
 def unary():
     op = pick("Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus", "Softsign",
               "Exp", "Abs", "Neg", "Floor", "Ceil", "Sin", "Cos", "Erf", "Sign", "Round", "ThresholdedRelu",
-              "Celu", "HardSwish", "Shrink", "IsNaN", "Identity")
-    case = Case(op, opset(14)).input(normal(*ints(1, 6, pick(1, 2, 3))) * 3)
+              "Celu", "HardSwish", "Shrink", "IsNaN", "Identity", "Gelu", "Mish")
+    case = Case(op, opset(20 if op == "Gelu" else 18 if op == "Mish" else 14)).input(normal(*ints(1, 6, pick(1, 2, 3))) * 3)
     if op in ("LeakyRelu", "Elu", "Selu", "HardSigmoid", "ThresholdedRelu", "Celu") and pick(True, False):
         case.attributes["alpha"] = 0.4
+    if op == "Gelu":
+        case.attributes["approximate"] = pick("none", "tanh")
     if op == "Shrink":
         case.attributes.update(lambd=1.0, bias=float(pick(0, 0.5)))
     return case
@@ -332,7 +368,7 @@ def shapes():
 
 
 GENERATORS = [conv, conv, conv_transpose, pool, pool, softmax, reduce, arg, slices, pad, resize, upsample,
-              split, gather, gemm, matmul, binary, unary, norm, rnn, shapes, shapes]
+              split, gather, gather_elements, gather_nd, gemm, matmul, binary, unary, norm, rnn, shapes, shapes]
 
 
 def save(folder, case):

@@ -20,7 +20,7 @@ static struct ooo_builder *build(const char *name, uint64_t seed)
 	struct ooo_builder *b;
 	char why[256];
 
-	if (zoo_build(name, seed, &b, why, sizeof(why)))
+	if (zoo_build(name, 1, seed, &b, why, sizeof(why)))
 		fail_msg("%s", why);
 	return b;
 }
@@ -128,12 +128,66 @@ static void test_bert_inputs(void **state)
 	ooo_builder_free(b);
 }
 
+static void test_products(void **state)
+{
+	static const char *const wrong[] = {
+		"gemm",           "gemm-1x2",       "gemm-1x2x",
+		"gemm-0x2x3",     "gemm-1x-2x3",    "gemm-1x2x3x4",
+		"gemm-1x2x3-fp8", "gemm-1x2x65537", "gemm-1x2x99999999999999999999"
+	};
+	struct ooo_builder *b = build("gemm-5x3x7-fp16", 1);
+	char why[256];
+
+	assert_int_equal(nr_weights(b), 7 * 5);
+	assert_int_equal(find(b, OOO_ROLE_INPUT, 0)->shape.dtype, OOO_FP16);
+	assert_int_equal(find(b, OOO_ROLE_INPUT, 0)->shape.dims[0], 3);
+	assert_int_equal(find(b, OOO_ROLE_OUTPUT, 0)->shape.dims[1], 5);
+	ooo_builder_free(b);
+	b = build("gemm-512x1x512", 1);
+	assert_int_equal(find(b, OOO_ROLE_INPUT, 0)->shape.dtype, OOO_FP32);
+	assert_int_equal(count_ops(b, OOO_OP_CAST), 0);
+	ooo_builder_free(b);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(zoo_build(wrong[i], 1, 1, &b, why, sizeof(why)), -ENOENT);
+}
+
+static uint64_t elems(const struct ooo_builder *b, enum ooo_role role)
+{
+	const struct shape *s = &find(b, role, 0)->shape;
+	uint64_t n = 1;
+
+	for (int32_t i = 0; i < s->rank; i++)
+		n *= (uint64_t)s->dims[i];
+	return n;
+}
+
+static void test_batch(void **state)
+{
+	static const char *const names[] = { "resnet18", "mobilenet_v2", "bert-base", "mlp",
+					     "lstm" };
+	struct ooo_builder *one, *three;
+	char why[256];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		one = build(names[i], 1);
+		if (zoo_build(names[i], 3, 1, &three, why, sizeof(why)))
+			fail_msg("%s", why);
+		assert_int_equal(elems(three, OOO_ROLE_INPUT), elems(one, OOO_ROLE_INPUT) * 3);
+		assert_int_equal(elems(three, OOO_ROLE_OUTPUT), elems(one, OOO_ROLE_OUTPUT) * 3);
+		assert_int_equal(nr_weights(three), nr_weights(one));
+		ooo_builder_free(one);
+		ooo_builder_free(three);
+	}
+	assert_int_equal(zoo_build("gemm-5x3x7", 2, 1, &three, why, sizeof(why)), -EINVAL);
+	assert_non_null(strstr(why, "batch"));
+}
+
 static void test_unknown_name(void **state)
 {
 	struct ooo_builder *b;
 	char why[256];
 
-	assert_int_equal(zoo_build("alexnet", 1, &b, why, sizeof(why)), -ENOENT);
+	assert_int_equal(zoo_build("alexnet", 1, 1, &b, why, sizeof(why)), -ENOENT);
 	assert_null(b);
 	assert_non_null(strstr(why, "alexnet"));
 	assert_non_null(strstr(why, "resnet50, "));
@@ -142,10 +196,9 @@ static void test_unknown_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_seeds),
-		cmocka_unit_test(test_bert_inputs),
-		cmocka_unit_test(test_unknown_name),
+		cmocka_unit_test(test_sizes),       cmocka_unit_test(test_seeds),
+		cmocka_unit_test(test_bert_inputs), cmocka_unit_test(test_products),
+		cmocka_unit_test(test_batch),       cmocka_unit_test(test_unknown_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
