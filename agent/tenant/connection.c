@@ -329,6 +329,8 @@ void conn_leave(struct door_tenant *c)
 	}
 	if (c->busy || c->leaving)
 		return;
+	if (c->added && handover_stops(c->door))
+		return; /* no dispatcher would let go of it; the next process finds it hung up */
 	c->leaving = true;
 	if (c->added)
 		conn_mail(c, MAIL_TENANT_DEL, leave_flow);

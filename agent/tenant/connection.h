@@ -149,7 +149,8 @@ void conn_listen(struct door_tenant *c,
 
 /* handover.c */
 void handover_start(struct door *door, const char *reason);
-bool handover_settle(struct door *door); /* after each round; true: all is quiet and stopped */
+bool handover_stops(const struct door *door); /* the dispatchers take no more mail */
+bool handover_settle(struct door *door);      /* after each round; true: all is quiet and stopped */
 bool handover_mail(struct door_device *device, struct mail *mail); /* false: it is not its own */
 
 /* requests.c: each answers sooner or later */

@@ -4,7 +4,9 @@
  *
  * Over: read no more requests -> MAIL_PAUSE: what the devices hold completes -> what is outstanding
  * with loaders and dispatchers comes back -> MAIL_STOP -> everything into records. Whatever does
- * not end in time calls it off: MAIL_RESUME.
+ * not end in time calls it off: MAIL_RESUME. From MAIL_STOP on there is no way back, and nothing
+ * but the dispatchers' end is waited for: they take no more mail, so a tenant that hangs up is
+ * handed over like the others, and the next process finds the hang-up.
  *
  * Back: for each tenant, its rings and arena, then its programs and bindings one by one, as if it
  * asked for them again; only then does the dispatcher hear of it. So nothing is fetched that could
@@ -115,9 +117,14 @@ static bool quiet(const struct conn_list *list)
 	return true;
 }
 
+bool handover_stops(const struct door *door)
+{
+	return door->handover_by_ns && door->devices[0].stop_mail.type;
+}
+
 bool handover_settle(struct door *door)
 {
-	bool all = quiet(&door->greeting) && quiet(&door->tenants);
+	bool all;
 
 	for (unsigned i = 0; i < door->config.nr_devices && !door->past; i++) {
 		struct door_device *device = &door->devices[i];
@@ -127,14 +134,16 @@ bool handover_settle(struct door *door)
 	}
 	if (!door->handover_by_ns)
 		return false;
+	if (handover_stops(door))
+		return door_stop_devices(door);
+	all = quiet(&door->greeting) && quiet(&door->tenants);
 	for (unsigned i = 0; i < door->config.nr_devices; i++)
 		all &= door->devices[i].paused && !door->devices[i].resume_mail.type;
-	if (all) {
-		all = door_stop_devices(door);
-	} else if (door_now_ns() >= door->handover_by_ns) {
+	if (all)
+		return door_stop_devices(door);
+	if (door_now_ns() >= door->handover_by_ns)
 		call_off(door);
-	}
-	return all;
+	return false;
 }
 
 /* ---- save ------------------------------------------------------------------------------------ */
@@ -227,8 +236,10 @@ static void save_tenant(struct handover_out *out, const struct door_tenant *c)
 
 void door_save(const struct door *door, struct handover_out *out)
 {
-	for (const struct door_tenant *c = door->greeting.head; c; c = c->next)
-		save_visitor(out, c);
+	for (const struct door_tenant *c = door->greeting.head; c; c = c->next) {
+		if (!c->gone)
+			save_visitor(out, c);
+	}
 	for (const struct door_tenant *c = door->tenants.head; c; c = c->next)
 		save_tenant(out, c);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The door from the tenant's side: what it answers, and what it survives. */
+#include <sys/wait.h>
+
 #include "tests/unit/tenant/rig.h"
 
 static const struct door_limits defaults = DOOR_LIMITS_DEFAULT;
@@ -515,6 +517,50 @@ static void test_drain(void **state)
 	rig_stop(rig);
 }
 
+/* ---- hang-ups while the agent hands over ----------------------------------------------------- */
+
+#define LEAVING 64
+
+/* A process of its own: what is handed over stays allocated until the exec. */
+static void hand_over(int delay)
+{
+	struct door_limits limits = defaults;
+	struct visitor v[LEAVING];
+	struct rig *rig;
+
+	alarm(20);
+	limits.drain_ms = 3000;
+	rig = rig_start(limits);
+	for (int i = 0; i < LEAVING; i++)
+		v[i] = visitor_new(rig, "leaving");
+	registry_lock(&rig->registry);
+	registry_ask_restart(&rig->registry);
+	registry_unlock(&rig->registry);
+	for (int i = 0; i < LEAVING; i++) {
+		for (int spin = 0; spin < delay; spin++)
+			ring_cpu_relax();
+		shutdown(v[i].sock, SHUT_RDWR);
+	}
+	pthread_join(rig->thread, NULL);
+	rig_close_runtime(rig);
+	_exit(rig->result == DOOR_HANDOVER ? 0 : 1);
+}
+
+/* At any moment of a handover: it goes through, and is neither called off nor stuck. */
+static void test_hang_up_in_handover(void **state)
+{
+	for (int i = 0; i < 100; i++) {
+		pid_t pid = fork();
+		int status;
+
+		assert_true(pid >= 0);
+		if (!pid)
+			hand_over(i * 10);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+}
+
 /* Before the first binding, and after the last unload; a refusal of the device's says how much. */
 static void arenas_are_mapped_once(void **state)
 {
@@ -562,6 +608,7 @@ int main(void)
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_evict),
 		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_hang_up_in_handover),
 		cmocka_unit_test(arenas_are_mapped_once),
 	};
 

@@ -245,11 +245,19 @@ static inline struct rig *rig_start(struct door_limits limits)
 	return rig;
 }
 
-/* Drain, and see that nothing is left. */
-static inline void rig_stop(struct rig *rig)
+static inline void rig_close_runtime(struct rig *rig)
 {
 	char lock[128];
 
+	runtime_close(&rig->rt);
+	snprintf(lock, sizeof(lock), "%s/agent.lock", rig->dir);
+	unlink(lock);
+	assert_int_equal(rmdir(rig->dir), 0);
+}
+
+/* Drain, and see that nothing is left. */
+static inline void rig_stop(struct rig *rig)
+{
 	registry_lock(&rig->registry);
 	registry_ask_drain(&rig->registry);
 	registry_unlock(&rig->registry);
@@ -262,10 +270,7 @@ static inline void rig_stop(struct rig *rig)
 	registry_fini(&rig->registry);
 	mailbox_fini(&rig->mb);
 	sim_device_ops.close(rig->dev);
-	runtime_close(&rig->rt);
-	snprintf(lock, sizeof(lock), "%s/agent.lock", rig->dir);
-	unlink(lock);
-	assert_int_equal(rmdir(rig->dir), 0);
+	rig_close_runtime(rig);
 	free(rig);
 	assert_int_equal(compiler.alive, 0);
 }
