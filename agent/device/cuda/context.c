@@ -78,13 +78,18 @@ static int load_modules(struct device *dev, char *why, size_t why_bytes)
 	return 0;
 }
 
-static CUresult find_function(struct device *dev, const char *symbol, CUfunction *out)
+/* Modules stand in the order of the images; what emulates a driver has them all in one. */
+static CUresult find_function(struct device *dev, const struct cuda_kernel_info *info,
+			      CUfunction *out)
 {
-	CUresult result = CUDA_ERROR_NOT_FOUND;
+	unsigned m = 0;
 
-	for (unsigned i = 0; i < dev->nr_modules && result == CUDA_ERROR_NOT_FOUND; i++)
-		result = dev->drv->cuModuleGetFunction(out, dev->modules[i], symbol);
-	return result;
+	while (m < dev->nr_modules && !dev->drv->emulated &&
+	       strcmp(cuda_images[m].name, info->image) != 0)
+		m++;
+	if (m == dev->nr_modules)
+		return CUDA_ERROR_NOT_FOUND;
+	return dev->drv->cuModuleGetFunction(out, dev->modules[m], info->symbol);
 }
 
 /* Loaded now, with the shared memory that it wants, and without local memory: the driver would
@@ -116,7 +121,7 @@ static int find_kernel(struct device *dev, unsigned k, char *why, size_t why_byt
 	CUresult result;
 
 	snprintf(what, sizeof(what), "kernel %s", info->symbol);
-	result = find_function(dev, info->symbol, &dev->kernels[k]);
+	result = find_function(dev, info, &dev->kernels[k]);
 	if (result)
 		return failed(dev, result, what, why, why_bytes);
 	if (info->shared_bytes > dev->max_shared_bytes) {

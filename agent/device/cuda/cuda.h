@@ -29,7 +29,7 @@
 #include "shared/abi/status.h"
 
 enum cuda_kernel {
-#define KERNEL(NAME, symbol, threads, shared_bytes) KERNEL_##NAME,
+#define KERNEL(NAME, image, symbol, threads, shared_bytes) KERNEL_##NAME,
 #include "agent/device/cuda/kernels.def"
 #undef KERNEL
 	NR_CUDA_KERNELS
@@ -93,6 +93,7 @@ struct device {
 };
 
 struct cuda_kernel_info {
+	const char *image; /* its file: see image.h */
 	const char *symbol;
 	uint32_t threads;
 	uint32_t shared_bytes; /* dynamic */

@@ -54,7 +54,8 @@ $(foreach n,$(CUDA_NAMES),$(eval $(call cuda_fatbin_rule,$n)))
 
 CUDA_FATBINS := $(CUDA_NAMES:%=$(CUDA_OUT)/%.fatbin)
 
-$(B)/gen/cuda_images.c: $(CUDA_FATBINS) agent/device/cuda/embed.sh $(B)/lists/cuda_names
+$(B)/gen/cuda_images.c: $(CUDA_FATBINS) agent/device/cuda/embed.sh agent/device/cuda/kernels.def \
+		$(B)/lists/cuda_names
 	$(Q)mkdir -p $(@D)
 	$(Q)agent/device/cuda/embed.sh $(abspath $(CUDA_FATBINS)) >$@.tmp && mv $@.tmp $@
 

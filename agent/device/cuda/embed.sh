@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # embed.sh FATBIN... - write the C source that holds these files: see image.h.
+# Each kernel of kernels.def must be where that says, among the parts beside the fatbins.
 
 set -u
 
@@ -15,6 +16,12 @@ __asm__(".section .rodata\\n.balign 64\\n.globl cuda_image_$name\\n"
 extern const char cuda_image_${name}[];
 END
 done
+sed -n 's/^KERNEL([^,]*, "\([^"]*\)", "\([^"]*\)".*/\1 \2/p' "$(dirname "$0")/kernels.def" |
+	while [ $# -gt 0 ] && read -r image symbol; do
+		grep -qaw "$symbol" "$(dirname "$1")/$image".*.{cubin,ptx} 2>/dev/null && continue
+		echo "embed: kernels.def: $symbol is not in kernels/$image.cu" >&2
+		exit 1
+	done || exit 1
 printf '\nconst struct cuda_image cuda_images[] = {\n'
 for file in "$@"; do
 	name=$(basename "$file" .fatbin)

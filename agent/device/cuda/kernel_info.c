@@ -2,7 +2,7 @@
 #include "agent/device/cuda/cuda.h"
 
 const struct cuda_kernel_info cuda_kernel_info[NR_CUDA_KERNELS] = {
-#define KERNEL(NAME, symbol, threads, shared_bytes) { symbol, threads, shared_bytes },
+#define KERNEL(NAME, image, symbol, threads, shared_bytes) { image, symbol, threads, shared_bytes },
 #include "agent/device/cuda/kernels.def"
 #undef KERNEL
 };

@@ -58,7 +58,7 @@ static void test_kernel_table(void **state)
 		const char *symbol;
 		int threads, shared_bytes;
 	} table[] = {
-#define KERNEL(NAME, symbol, threads, shared_bytes) { symbol, threads, shared_bytes },
+#define KERNEL(NAME, image, symbol, threads, shared_bytes) { symbol, threads, shared_bytes },
 #include "agent/device/cuda/kernels.def"
 #undef KERNEL
 	};
