@@ -2,6 +2,7 @@
 /* The metrics as the agent has them, or each sample as a JSON object. */
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,37 @@ static void clean(struct text *t)
 	for (size_t i = 0; i < t->len; i++)
 		if (t->at[i] != '\n' && (t->at[i] < ' ' || t->at[i] > '~'))
 			t->at[i] = '?';
+}
+
+/* Is that line "# TYPE NAME counter"? */
+static bool is_counter(const char *line, size_t len)
+{
+	static const char type[] = "# TYPE ", counter[] = " counter";
+
+	return len > sizeof(type) + sizeof(counter) && !strncmp(line, type, sizeof(type) - 1) &&
+	       !strncmp(line + len - (sizeof(counter) - 1), counter, sizeof(counter) - 1);
+}
+
+/* A family of counters has the name of its samples there; units are unknown, as is the end. TYPE
+ * comes first of a family's lines. */
+static void print_classic(const char *text, FILE *out)
+{
+	bool counter = false;
+
+	for (const char *line = text, *next; *line; line = next) {
+		size_t len = strcspn(line, "\n"), name = len > 7 ? strcspn(line + 7, " \n") : 0;
+
+		next = line + len + (line[len] == '\n');
+		if (!strncmp(line, "# TYPE ", 7))
+			counter = is_counter(line, len);
+		if (!strncmp(line, "# UNIT ", 7) || !strncmp(line, "# EOF", 5))
+			continue;
+		if (line[0] == '#' && counter)
+			fprintf(out, "%.*s_total%.*s\n", (int)(7 + name), line,
+				(int)(len - 7 - name), line + 7 + name);
+		else
+			fprintf(out, "%.*s\n", (int)len, line);
+	}
 }
 
 /* key="value", with escapes; returns what follows, NULL if it is something else. */
@@ -128,7 +160,9 @@ enum ctl_exit verb_metrics(struct session *s)
 	}
 	if (code == CTL_OK) {
 		clean(&t);
-		if (!s->cmd->json) {
+		if (!s->cmd->json && s->cmd->has[CTL_ARG_METRICS_SHOW_CLASSIC]) {
+			print_classic(t.at, stdout);
+		} else if (!s->cmd->json) {
 			fputs(t.at, stdout);
 		} else if (print_json(stdout, samples(t.at), false)) {
 			snprintf(s->why, sizeof(s->why), "out of memory");
