@@ -62,6 +62,7 @@ struct permit {
 int permit_init(struct permit *p, const char *group, uid_t agent_uid);
 bool permit_admin(struct permit *p, const struct sender *from, uint64_t now_ns);
 /* Take one token of the sender's; false: he asks too often. */
+uint32_t permit_rate_of(const struct permit *p, const struct sender *from); /* requests a second */
 bool permit_rate(struct permit *p, const struct sender *from, uint64_t now_ns);
 
 /* ---- history.c ------------------------------------------------------------------------------- */

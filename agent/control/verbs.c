@@ -328,7 +328,7 @@ bool control_handle(struct control *c, const struct sender *from, const void *da
 	if (!permit_rate(&c->permit, from, now_ns)) {
 		answer_error(c, from, &copy.nlh, -EBUSY,
 			     "uid %u asks more than %u times a second: wait, then ask again",
-			     (unsigned)from->uid, OOO_CTL_RATE);
+			     (unsigned)from->uid, (unsigned)permit_rate_of(&c->permit, from));
 		return false;
 	}
 	if (handle(&call, &copy.nlh, bytes, &why))

@@ -87,7 +87,7 @@
  *	-EPROTO           MAGIC is missing or wrong: not this protocol
  *	-EPROTONOSUPPORT  another VERSION; the text says which the agent speaks
  *	-EOPNOTSUPP       no verb has this type
- *	-EBUSY            this user sends more than OOO_CTL_RATE requests a second
+ *	-EBUSY            this user sends more than OOO_CTL_RATE (OOO_CTL_ADMIN_RATE) requests a second
  *	-EMSGSIZE         a record does not fit in a message
  *	-ENOENT           no such tenant, by id or by name
  *	-ENODEV           the tenant's device has no such partition
@@ -114,8 +114,10 @@
 #define OOO_CTL_MSG_BYTES   8192u   /* of an answer */
 #define OOO_CTL_DUMP_PARTS  8u      /* messages for one request, without NLMSG_DONE */
 #define OOO_CTL_RATE        500u    /* requests a second and user, with bursts of twice that */
-#define OOO_CTL_NOTE        "note: " /* begins an acknowledgement's sentence that its asker should read */
-#define OOO_CTL_TEXT_BYTES  256u /* of an error's sentence, with its NUL */
+#define OOO_CTL_ADMIN_RATE                                                                         \
+	50000u /* those of root, the agent's user and the group's members by gid */
+#define OOO_CTL_NOTE       "note: " /* begins an acknowledgement's sentence that its asker should read */
+#define OOO_CTL_TEXT_BYTES 256u /* of an error's sentence, with its NUL */
 
 enum ooo_ctl_type {
 #define VERB(NAME, OBJECT, word, code, ACCESS, REPLY, help)                                        \

@@ -35,6 +35,10 @@ start_agent --device sim
 "$OOO_BUILD/tests/bench/ring"
 stop_agent
 
+start_agent --device sim --policy-file "$dir/policy.json"
+"$OOO_BUILD/tests/bench/control"
+stop_agent
+
 start_agent --device cpu --threads 1
 "$OOO_BUILD/tests/bench/overhead"
 stop_agent

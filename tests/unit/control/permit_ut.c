@@ -180,6 +180,20 @@ static void test_rate(void **state)
 	assert_int_equal(tokens(&p, 5000, UINT64_MAX), 2 * OOO_CTL_RATE);
 }
 
+/* Who administers may change thousands of tenants in a loop; the user database is not asked. */
+static void test_rate_of_administrators(void **state)
+{
+	const struct sender member = { .uid = 5001, .gid = GROUP_ID };
+	struct permit p;
+
+	assert_int_equal(permit_init(&p, "operators", AGENT_UID), 0);
+	assert_int_equal(tokens(&p, 0, SECOND), 2 * OOO_CTL_ADMIN_RATE);
+	assert_int_equal(tokens(&p, AGENT_UID, SECOND), 2 * OOO_CTL_ADMIN_RATE);
+	assert_int_equal(permit_rate_of(&p, &member), OOO_CTL_ADMIN_RATE);
+	assert_int_equal(tokens(&p, 5000, SECOND), 2 * OOO_CTL_RATE);
+	assert_int_equal(database.nr_asked, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +204,7 @@ int main(void)
 		cmocka_unit_test_setup(test_more_users_than_remembered, setup),
 		cmocka_unit_test_setup(test_user_of_more_groups_than_fit, setup),
 		cmocka_unit_test_setup(test_rate, setup),
+		cmocka_unit_test_setup(test_rate_of_administrators, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
