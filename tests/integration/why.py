@@ -136,11 +136,6 @@ def own_work(trial, _, worker):
     return trial.slowest(worker.name)
 
 
-def hold(trial, victim, _):
-    victim.do("one 5")
-    return trial.slowest("victim")
-
-
 # Cause, how, the device's arguments, the other tenant's program. The paced sim device takes time
 # without taking the processor, so that a busy machine does not get in the way.
 SIM = ["--sim-paced", "--sim-step-ns", "100000", "--sim-item-ns", "50000"]

@@ -542,6 +542,7 @@ static void hand_over(int delay)
 		shutdown(v[i].sock, SHUT_RDWR);
 	}
 	pthread_join(rig->thread, NULL);
+	dispatcher_join(rig->dispatcher);
 	rig_close_runtime(rig);
 	_exit(rig->result == DOOR_HANDOVER ? 0 : 1);
 }
