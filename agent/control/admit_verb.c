@@ -37,11 +37,14 @@ nla_put_failure:
 /* The first that is meant; under the lock. */
 static bool find_tenant(const struct call *call, struct tenant_view *t)
 {
-	for (uint64_t id = 0; id <= UINT32_MAX; id = (uint64_t)t->id + 1) {
-		if (!registry_tenant_from(call->c->registry, (uint32_t)id, t))
-			return false;
+	uint32_t id = 0;
+
+	while (registry_tenant_from(call->c->registry, id, t)) {
 		if (call_means(call, t) && (call->admin || t->uid == call->from->uid))
 			return true;
+		if (t->id == UINT32_MAX)
+			return false;
+		id = t->id + 1;
 	}
 	return false;
 }
@@ -49,7 +52,7 @@ static bool find_tenant(const struct call *call, struct tenant_view *t)
 /* By name, or by id if it is a number and nobody's name. */
 static bool find_program(const struct call *call, uint32_t tenant, struct program_view *p)
 {
-	const struct registry *r = call->c->registry;
+	struct registry *r = call->c->registry;
 
 	for (uint32_t at = 0; registry_program_from(r, tenant, at, p); at = p->id + 1) {
 		if (!strcmp(p->name, call->program))

@@ -36,11 +36,12 @@ static int for_those_meant(const struct call *call,
 			   int (*fn)(const struct call *call, const struct tenant_view *t))
 {
 	struct registry *r = call->c->registry;
+	bool one = call_has(call, OOO_CTL_A_TENANT_ID);
+	uint64_t id = one ? call->value[OOO_CTL_A_TENANT_ID] : 0, last = one ? id : UINT32_MAX;
 	struct tenant_view t;
-	uint64_t id = 0;
 	int n = 0, err = 0;
 
-	while (!err && id <= UINT32_MAX && registry_tenant_from(r, (uint32_t)id, &t)) {
+	while (!err && id <= last && registry_tenant_from(r, (uint32_t)id, &t)) {
 		id = (uint64_t)t.id + 1;
 		if (!call_means(call, &t))
 			continue;

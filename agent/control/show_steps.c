@@ -49,7 +49,7 @@ bool program_meant(const struct call *call, const struct program_view *p)
 static bool program_from(const struct call *call, uint64_t *at, struct tenant_view *t,
 			 struct program_view *p)
 {
-	const struct registry *r = call->c->registry;
+	struct registry *r = call->c->registry;
 	uint64_t tenant = *at >> 32;
 	uint32_t id = (uint32_t)*at >> STEP_BITS;
 

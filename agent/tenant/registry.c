@@ -104,6 +104,7 @@ static void view_tenant(const struct registry_entry *e, struct tenant_view *v)
 	v->sq_entries = t->ring.sq_entries;
 	v->cq_entries = t->ring.cq_entries;
 	v->stats = &t->stats;
+	v->stages = t->stages;
 	v->watch = &e->watch;
 	v->stalled = &t->pressure;
 	for (unsigned i = 0; i < TENANT_MAX_PROGRAMS; i++) {
@@ -151,13 +152,25 @@ static void view_program(const struct registry_entry *e, uint32_t id, struct pro
 	v->program = p;
 }
 
-static struct registry_entry *find(const struct registry *r, uint32_t id)
+/* The first with an id >= id. Dumps ask for one after the other, and scripts change them so. */
+static struct registry_entry *find_from(struct registry *r, uint32_t id)
 {
-	struct registry_entry *e = r->head;
+	struct registry_entry *e = r->last ? r->last : r->head;
 
-	while (e && e->tenant->id != id)
+	while (e && e->prev && e->prev->tenant->id >= id)
+		e = e->prev;
+	while (e && e->tenant->id < id)
 		e = e->next;
+	if (e)
+		r->last = e;
 	return e;
+}
+
+static struct registry_entry *find(struct registry *r, uint32_t id)
+{
+	struct registry_entry *e = find_from(r, id);
+
+	return e && e->tenant->id == id ? e : NULL;
 }
 
 int registry_for_each_tenant(const struct registry *r,
@@ -173,19 +186,17 @@ int registry_for_each_tenant(const struct registry *r,
 	return err;
 }
 
-bool registry_tenant_from(const struct registry *r, uint32_t id, struct tenant_view *view)
+bool registry_tenant_from(struct registry *r, uint32_t id, struct tenant_view *view)
 {
-	struct registry_entry *e = r->head;
+	struct registry_entry *e = find_from(r, id);
 
-	while (e && e->tenant->id < id)
-		e = e->next;
 	if (!e)
 		return false;
 	view_tenant(e, view);
 	return true;
 }
 
-bool registry_program_from(const struct registry *r, uint32_t tenant, uint32_t id,
+bool registry_program_from(struct registry *r, uint32_t tenant, uint32_t id,
 			   struct program_view *view)
 {
 	const struct registry_entry *e = find(r, tenant);
@@ -200,7 +211,7 @@ bool registry_program_from(const struct registry *r, uint32_t tenant, uint32_t i
 	return true;
 }
 
-bool registry_step(const struct registry *r, uint32_t tenant, uint32_t program, uint32_t step,
+bool registry_step(struct registry *r, uint32_t tenant, uint32_t program, uint32_t step,
 		   struct step_view *view)
 {
 	const struct registry_entry *e = find(r, tenant);
@@ -407,6 +418,8 @@ void registry_remove(struct registry *r, struct registry_entry *e)
 			break;
 		}
 	}
+	if (r->last == e)
+		r->last = e->prev;
 	if (e->prev)
 		e->prev->next = e->next;
 	else

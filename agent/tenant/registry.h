@@ -78,6 +78,7 @@ struct tenant_view {
 	uint32_t nr_programs;
 	uint64_t weight_bytes, workspace_bytes; /* of all its programs */
 	const struct tenant_stats *stats;       /* valid under the lock; read with stat_read() */
+	const struct ooo_tenant_stages *stages; /* likewise; NULL: not counted */
 	const struct tenant_watch *watch;       /* valid under the lock */
 	const struct pressure *stalled;         /* likewise; read with stat_read() */
 };
@@ -115,9 +116,9 @@ const char *registry_partition_name(const struct registry_device *d, const struc
 int registry_for_each_tenant(const struct registry *r,
 			     int (*fn)(const struct tenant_view *t, void *arg), void *arg);
 /* The tenant with the lowest id that is >= id: for dumps that stop and go on. False: none. */
-bool registry_tenant_from(const struct registry *r, uint32_t id, struct tenant_view *view);
+bool registry_tenant_from(struct registry *r, uint32_t id, struct tenant_view *view);
 /* Programs of one tenant in order of id, likewise. */
-bool registry_program_from(const struct registry *r, uint32_t tenant, uint32_t id,
+bool registry_program_from(struct registry *r, uint32_t tenant, uint32_t id,
 			   struct program_view *view);
 
 struct step_view {
@@ -129,7 +130,7 @@ struct step_view {
 };
 
 /* A step of the program; false: there is none of that number, or no such program. */
-bool registry_step(const struct registry *r, uint32_t tenant, uint32_t program, uint32_t step,
+bool registry_step(struct registry *r, uint32_t tenant, uint32_t program, uint32_t step,
 		   struct step_view *view);
 
 /* Set all of a tenant's parameters in one step; the door carries them to the dispatcher. 0; -ENOENT:
@@ -206,6 +207,7 @@ struct registry {
 	pthread_mutex_t lock;
 	struct registry_agent agent;
 	struct registry_entry *head, *tail; /* in order of tenant id */
+	struct registry_entry *last;        /* looked up: the next one is near it; NULL: none */
 	struct registry_entry *changed;
 	struct policy_file *policy; /* in force; NULL: none */
 	bool drain, restart;        /* asked for */

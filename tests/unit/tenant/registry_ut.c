@@ -61,6 +61,15 @@ static void test_walk(void **state)
 	assert_int_equal(v.id, 20);
 	assert_string_equal(v.name, "t1");
 	assert_false(registry_tenant_from(&r, 41, &v));
+	/* From wherever the last look ended, in either direction. */
+	for (uint32_t last = 0; last <= 40; last += 10) {
+		for (uint32_t id = 0; id <= 40; id++) {
+			registry_tenant_from(&r, last, &v);
+			assert_true(registry_tenant_from(&r, id, &v));
+			assert_int_equal(v.id, id <= 10 ? 10 : (id + 9) / 10 * 10);
+		}
+	}
+	registry_tenant_from(&r, 20, &v);
 	registry_remove(&r, &entries[1]);
 	assert_true(registry_tenant_from(&r, 11, &v));
 	assert_int_equal(v.id, 30);
