@@ -7,7 +7,7 @@ AGENT_SRCS := $(filter-out agent/main.c,$(wildcard agent/*.c agent/*/*.c agent/*
 AGENT_LIB  := $(B)/libagent.a
 AGENT_LIBS := $(BPF_LIBS) $(DNNL_LIBS) $(NL_LIBS) $(CJSON_LIBS) $(MHD_LIBS) -ldl -lm
 
-$(B)/obj/agent/%.o: DIR_CFLAGS := $(if $(HAVE_MHD),-DHAVE_MHD $(MHD_CFLAGS)) $(DNNL_CFLAGS) $(NL_CFLAGS) $(CJSON_CFLAGS)
+$(B)/obj/agent/%.o: DIR_CFLAGS := $(if $(HAVE_BPF),-DHAVE_BPF $(BPF_CFLAGS)) $(if $(HAVE_MHD),-DHAVE_MHD $(MHD_CFLAGS)) $(DNNL_CFLAGS) $(NL_CFLAGS) $(CJSON_CFLAGS)
 
 # Their loops are made to be vectorised.
 $(foreach s,$(wildcard agent/device/cpu/kernels*.c),$(eval CFLAGS-$(s) := -O3))

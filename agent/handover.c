@@ -15,6 +15,7 @@
 
 #include "agent/log.h"
 #include "agent/tenant/tenant.h"
+#include "agent/watch/stages.h"
 #include "shared/abi/program.h"
 
 #define HANDOVER_MAGIC 0x484f4f4fu /* "OOOH" */
@@ -76,6 +77,11 @@ static const struct field partition_fields[] = {
 #include "agent/handover.def"
 };
 
+static const struct field stages_fields[] = {
+#define HANDOVER_STAGES HANDOVER_FIELD
+#include "agent/handover.def"
+};
+
 #define FIELDS(table) table, sizeof(table) / sizeof(table[0])
 
 static const struct record_shape {
@@ -93,6 +99,7 @@ static const struct record_shape {
 	[HANDOVER_PROGRAM] = { "program", FIELDS(program_fields), 0 },
 	[HANDOVER_BINDING] = { "binding", FIELDS(binding_fields), OOO_MAX_IO * 8 },
 	[HANDOVER_PARTITION] = { "partition", FIELDS(partition_fields), DEVICE_PARTITION_NAME - 1 },
+	[HANDOVER_STAGES] = { "stages", FIELDS(stages_fields), PINNED_MAX_PATH - 1 },
 };
 
 _Static_assert(sizeof(struct handover_tenant) <= HANDOVER_MAX_WORDS * 8, "it has to fit");

@@ -30,6 +30,7 @@ enum handover_type {
 	HANDOVER_PROGRAM,   /* of the tenant */
 	HANDOVER_BINDING,   /* ends with the offsets of its buffers, 8 bytes each */
 	HANDOVER_PARTITION, /* of the device before; ends with its name */
+	HANDOVER_STAGES, /* the tenants' times by stage; ends with the map's path, if it has one */
 	HANDOVER_TYPES
 };
 
@@ -70,6 +71,11 @@ struct handover_partition {
 #include "agent/handover.def"
 };
 
+struct handover_stages {
+#define HANDOVER_STAGES HANDOVER_FIELD
+#include "agent/handover.def"
+};
+
 #undef HANDOVER_FIELD
 
 struct handover_record {
@@ -82,6 +88,7 @@ struct handover_record {
 		struct handover_program program;
 		struct handover_binding binding;
 		struct handover_partition partition;
+		struct handover_stages stages;
 		uint64_t words[HANDOVER_MAX_WORDS];
 	};
 	const void *tail; /* of the reader's memory */

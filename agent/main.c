@@ -27,6 +27,7 @@
 #include "agent/tenant/door.h"
 #include "agent/watch/listener.h"
 #include "agent/watch/record.h"
+#include "agent/watch/stages.h"
 #include "agent/watch/usage.h"
 
 struct agent {
@@ -49,6 +50,7 @@ struct agent {
 	struct control *control;
 	struct listener *metrics;
 	struct usage *usage;
+	struct stages stages;
 	int signal_fd;
 	struct handover_in *past; /* NULL: this is the first process */
 	struct handover_agent was;
@@ -193,6 +195,37 @@ static int fill_registry(struct agent *a)
 	r->max_weight_bytes = a->opts.limits.max_weight_bytes;
 	r->max_workspace_bytes = a->opts.limits.max_workspace_bytes;
 	return 0;
+}
+
+/* As the process before had them. False: it had none. */
+static bool take_stages(struct agent *a)
+{
+	char pin[PINNED_MAX_PATH];
+	struct handover_record r;
+	size_t at = 0;
+
+	while (handover_next(a->past, &at, &r)) {
+		if (r.type != HANDOVER_STAGES)
+			continue;
+		snprintf(pin, sizeof(pin), "%.*s", (int)r.tail_bytes, (const char *)r.tail);
+		return !stages_adopt(&a->stages, (int)r.stages.fd, (uint32_t)r.stages.nr, pin);
+	}
+	return false;
+}
+
+/* The machine's agent has the plain name. Without any of it the agent serves all the same. */
+static void start_stages(struct agent *a)
+{
+	char name[32] = PINNED_NAME;
+	int err;
+
+	if (a->past && take_stages(a))
+		return;
+	if (strcmp(a->rt.dir, "/run/ooo") != 0)
+		snprintf(name, sizeof(name), PINNED_NAME "-%d", (int)getpid());
+	err = stages_open(&a->stages, a->opts.limits.max_tenants, a->opts.bpf_fs, name);
+	if (err)
+		log_warn("times by stage are not counted: %s", strerror(-err));
 }
 
 /* Without its ledger the agent serves all the same. */
@@ -404,6 +437,7 @@ static int start(struct agent *a)
 	if (!err) {
 		a->registry.policy = a->policy;
 		start_usage(a);
+		start_stages(a);
 	}
 	if (!err)
 		err = start_control(a);
@@ -479,6 +513,19 @@ static void save_agent(const struct agent *a, const struct door *door, int contr
 	}
 }
 
+static void save_stages(const struct stages *s, struct handover_out *out)
+{
+	struct handover_record r = {
+		.type = HANDOVER_STAGES,
+		.stages = { .fd = (uint64_t)s->fd, .nr = s->nr },
+		.tail = s->pin,
+		.tail_bytes = strlen(s->pin),
+	};
+
+	if (s->places)
+		handover_put(out, &r);
+}
+
 /*
  * Nothing is in flight and nobody has anything outstanding. Devices are not closed: a GPU that met
  * a fault may not come back from it, and execve() takes all there is.
@@ -493,6 +540,7 @@ static int hand_over(struct agent *a, struct door *door)
 	if (!out)
 		return failed("handing over", -ENOMEM);
 	save_agent(a, door, control_fd, next_event, out); /* with the dispatchers' counters */
+	save_stages(&a->stages, out);
 	for (unsigned i = 0; i < a->nr_devices; i++)
 		dispatcher_join(a->flows[i].dispatcher);
 	door_save(door, out);
@@ -509,6 +557,7 @@ static int serve(struct agent *a)
 		.signal_fd = a->signal_fd,
 		.nr_devices = a->nr_devices,
 		.registry = &a->registry,
+		.stages = &a->stages,
 		.faults = &a->faults,
 	};
 	struct door *door;
@@ -546,6 +595,7 @@ static void stop(struct agent *a)
 		a->devices[i].ops->close(a->devices[i].dev);
 	}
 	registry_fini(&a->registry);
+	stages_close(&a->stages);
 	runtime_close(&a->rt);
 	close(a->signal_fd);
 	log_info("stopped");
@@ -555,13 +605,18 @@ static void stop(struct agent *a)
 static void abandon(struct agent *a)
 {
 	control_stop(a->control);
+	if (a->stages.pin[0])
+		pinned_remove(a->stages.pin);
 	runtime_close(&a->rt);
 	_exit(EXIT_FAILURE);
 }
 
 int main(int argc, char **argv)
 {
-	static struct agent a = { .rt = { .lock_fd = -1, .listen_fd = -1 } };
+	static struct agent a = {
+		.rt = { .lock_fd = -1, .listen_fd = -1 },
+		.stages = STAGES_NONE,
+	};
 	char why[256];
 
 	a.argv = argv;

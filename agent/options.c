@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/policy/file.h"
+#include "agent/watch/pinned.h"
 #include "agent/watch/record.h"
 
 enum kind {
@@ -88,6 +89,9 @@ static const struct option_row {
 	{ "metrics", "WHERE", TEXT, AT(metrics), 0, 0,
 	  "show OpenMetrics by HTTP at a loopback address, as 127.0.0.1:9402, or at unix:PATH "
 	  "(default: nowhere)" },
+	{ "bpf-fs", "DIR", TEXT, AT(bpf_fs), 0, 0,
+	  "pin the tenants' times by stage in this BPF file system; memory: count them in plain "
+	  "memory; off: count none (default " PINNED_FS ")" },
 	{ "group", "NAME", TEXT, AT(group), 0, 0,
 	  "members of this group may administer the agent, as root may" },
 	{ "resume", "FD", U32, AT(resume_fd), 3, INT32_MAX,
@@ -211,6 +215,7 @@ int options_parse(struct options *o, int argc, char **argv, char *why, size_t wh
 		.device.name = "auto",
 		.turn = TURN_CONFIG_DEFAULT,
 		.limits = DOOR_LIMITS_DEFAULT,
+		.bpf_fs = PINNED_FS,
 		.record_bytes = RECORD_BYTES_DEFAULT,
 	};
 	for (size_t i = 0; i < NR_ROWS; i++)

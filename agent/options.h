@@ -17,6 +17,7 @@ struct options {
 	struct door_limits limits;
 	const char *runtime_dir; /* NULL: see runtime.h */
 	const char *metrics;     /* where to show them by HTTP; NULL: nowhere */
+	const char *bpf_fs;      /* where times by stage are pinned, "memory" or "off" */
 	const char *group;       /* who may change things with ooo-ctl besides root; NULL: nobody */
 	const char *
 		policy_file; /* NULL: POLICY_FILE_DEFAULT in /run/ooo, else in the runtime folder */

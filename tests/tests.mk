@@ -38,6 +38,7 @@ LDFLAGS-tests/unit/program/memory_ut.c := \
 # It borrows the flow tests' rig, whose checks are cmocka's.
 LDFLAGS-tests/fuzz/ring_slot_fuzz.c := -Wl,--no-as-needed -lcmocka -Wl,--as-needed
 LDFLAGS-tests/bench/sched.c := -Wl,--no-as-needed -lcmocka -Wl,--as-needed
+LDFLAGS-tests/bench/stages.c := -Wl,--no-as-needed -lcmocka -Wl,--as-needed
 
 # $(call test_program,SOURCE,ARCHIVES,LIBS)
 define test_program_rule

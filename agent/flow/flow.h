@@ -11,6 +11,7 @@
 #include "agent/flow/lane.h"
 #include "agent/turn.h"
 #include "agent/watch/record.h"
+#include "agent/watch/stages.h"
 #include "agent/watch/stall.h"
 
 #define FETCH_BATCH  64 /* submissions of one tenant per turn */
@@ -86,6 +87,7 @@ struct dispatcher {
 	pthread_t thread;
 	struct record *record; /* the flight recorder; NULL: off */
 	struct stall stall;    /* of the dispatcher's thread, if it records */
+	struct stages_pace stages_pace;
 	struct turn_stats stats;
 	struct pressure pressure; /* of all its tenants */
 };

@@ -154,6 +154,8 @@ void retire_request(struct dispatcher *d, struct request *r)
 	};
 	count_completion(d, r);
 	stage_finished(r, d->now_ns);
+	if (t->stages)
+		stages_count(t, &d->stages_pace, r);
 	probe_request(d, r);
 	pressure_leave(d, r);
 	if (r->status == OOO_OK || r->status == OOO_LATE) {
@@ -161,6 +163,9 @@ void retire_request(struct dispatcher *d, struct request *r)
 		stat_add(&t->meter.input_bytes, inst->input_bytes);
 		stat_add(&t->meter.output_bytes, inst->output_bytes);
 	}
+	/* What it waited for others of its own, it waited with no entry left to submit with. */
+	if (t->full_ns && t->full_ns >= r->fetch_ns)
+		r->record_flags |= OOO_RECORD_WAITED_ROOM;
 	if (d->record)
 		record_request(d->record, d->now_ns, r);
 	retire_post(d, t, &cqe);
@@ -345,6 +350,7 @@ bool retire_run(struct dispatcher *d)
 		d->now_ns = d->ops->clock_ns(d->dev);
 	else if (n)
 		d->now_ns = turn_clock_ns();
+	stages_pace(&d->stages_pace, d->stats.requests, d->now_ns);
 	for (unsigned i = 0; i < n; i++) {
 		d->nr_flying--;
 		retire_bundle(d, done[i]);

@@ -12,6 +12,7 @@
 
 #include "agent/control/event.h"
 #include "agent/log.h"
+#include "agent/watch/stages.h"
 
 #define WATCH_ALWAYS EPOLLRDHUP /* EPOLLHUP and EPOLLERR come unasked */
 
@@ -302,6 +303,7 @@ static void leave_released(struct door_tenant *c)
 
 static void leave_release(struct door_tenant *c)
 {
+	stages_give(c->door->config.stages, c->tenant->stages);
 	c->job.insts = c->entry.programs;
 	conn_job(c, JOB_RELEASE, leave_released);
 }

@@ -42,6 +42,7 @@ struct door_config {
 	} devices[DEVICE_MAX_OPEN]; /* in the registry's order */
 	unsigned nr_devices;
 	struct registry *registry;
+	struct stages *stages; /* tenants' times by stage; NULL: not counted; the caller's */
 	struct handover_faults *faults; /* NULL: a lost device is gone; the caller's */
 };
 
@@ -49,6 +50,7 @@ struct door;
 struct handover_faults;
 struct handover_in;
 struct handover_out;
+struct stages;
 
 #define DOOR_HANDOVER 1 /* of door_run() */
 

@@ -23,6 +23,7 @@
 #include "agent/handover.h"
 #include "agent/log.h"
 #include "agent/tenant/connection.h"
+#include "agent/watch/stages.h"
 
 #define SETTLE_MS 2000 /* requests in flight may take so long to complete */
 
@@ -220,6 +221,7 @@ static void save_tenant(struct handover_out *out, const struct door_tenant *c)
 			.sq_head = t->ring.sq_head,
 			.cq_tail = t->ring.cq_tail,
 			.cq_head = t->ring.cq_head_cached,
+			.stages = stages_place(c->door->config.stages, t->stages),
 		},
 		.tail = t->name,
 		.tail_bytes = strlen(t->name),
@@ -498,6 +500,7 @@ static void resume_tenant(struct door *door, const struct handover_record *r, si
 		one_less(door);
 		return;
 	}
+	c->tenant->stages = stages_take(door->config.stages, c->tenant, t->stages);
 	c->past_device = (uint32_t)t->device;
 	c->tenant->device = (uint32_t)device;
 	c->device->nr_tenants++;

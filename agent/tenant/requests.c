@@ -14,6 +14,7 @@
 #include "agent/log.h"
 #include "agent/tenant/connection.h"
 #include "agent/tenant/place.h"
+#include "agent/watch/stages.h"
 
 static enum ooo_status status_of(int err)
 {
@@ -196,6 +197,7 @@ void request_hello(struct door_tenant *c)
 		return;
 	}
 	c->tenant->device = (uint32_t)device;
+	c->tenant->stages = stages_take(door->config.stages, c->tenant, 0);
 	registry_admit(door->config.registry, &c->entry, c->tenant);
 	c->device->nr_tenants++;
 	c->counted = true;

@@ -137,7 +137,8 @@ struct tenant {
 	int sock;       /* the door's; the dispatcher may only shutdown(2) it, to drop the tenant */
 	int sq_eventfd; /* wakes the dispatcher */
 	int cq_eventfd; /* wakes the tenant */
-	int ring_fd, arena_fd; /* of what is mapped, for a process that takes over */
+	int ring_fd, arena_fd;            /* of what is mapped, for a process that takes over */
+	struct ooo_tenant_stages *stages; /* its dispatcher counts there; NULL: nobody does */
 
 	/* dispatcher's */
 	struct tenant_params params; /* what holds; the wanted ones are in the registry */
@@ -152,18 +153,20 @@ struct tenant {
 	bool dropped;         /* broke the protocol: fetch no more */
 	uint16_t waited;      /* why its ring was not fetched: enum ooo_record_request_flag */
 	uint64_t waited_ns;   /* since when */
-	uint64_t unread_ns;   /* since when all that it may have in flight stands unread; 0: not */
-	uint32_t nr_active;   /* requests that hold a slot */
-	uint64_t vtime;       /* policy's: service so far over weight */
-	uint64_t vtime_of;    /* policy's: the weight that vtime_rate is for */
-	uint64_t vtime_rate;  /* policy's: virtual time of one ns of service, 2^-32 */
-	int64_t lag_vtime;    /* policy's: behind the mean, when it was last active */
-	bool policy_active;   /* policy's: counts in the mean */
-	uint64_t request_ns;  /* predicted work of its latest request */
-	uint64_t backlog_ns;  /* predicted work that is bound and not issued */
-	uint32_t nr_bound;    /* requests that bind accepted and that are not complete */
-	uint64_t rate_ns;     /* token bucket: when the next submission is due */
-	uint64_t building;    /* number of the bundle being built that holds building_items of it */
+	uint32_t stages_skipped; /* requests since the last that was counted in stages */
+	uint64_t full_ns;        /* when it last had all in flight that it can; 0: never */
+	uint64_t unread_ns;  /* since when all that it may have in flight stands unread; 0: not */
+	uint32_t nr_active;  /* requests that hold a slot */
+	uint64_t vtime;      /* policy's: service so far over weight */
+	uint64_t vtime_of;   /* policy's: the weight that vtime_rate is for */
+	uint64_t vtime_rate; /* policy's: virtual time of one ns of service, 2^-32 */
+	int64_t lag_vtime;   /* policy's: behind the mean, when it was last active */
+	bool policy_active;  /* policy's: counts in the mean */
+	uint64_t request_ns; /* predicted work of its latest request */
+	uint64_t backlog_ns; /* predicted work that is bound and not issued */
+	uint32_t nr_bound;   /* requests that bind accepted and that are not complete */
+	uint64_t rate_ns;    /* token bucket: when the next submission is due */
+	uint64_t building;   /* number of the bundle being built that holds building_items of it */
 	uint32_t building_items;
 	bool isolated; /* its steps share no bundles */
 	bool wanting;  /* it was refused lately: agent/flow/admit.c */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/tenant/registry.h"
+#include "agent/watch/stages.h"
 
 #define SECONDS(ns) ((double)(ns) / 1e9)
 
@@ -16,6 +17,7 @@
 struct tenant_row {
 	struct tenant_view view;
 	struct tenant_stats stats;
+	uint64_t stage_ns[OOO_RECORD_STAGES];
 	uint64_t some_ns, full_ns;
 	struct pressure_view stalled;
 };
@@ -62,9 +64,12 @@ static int take_tenant(const struct tenant_view *t, void *arg)
 	row = &m->tenants[m->nr_tenants++];
 	row->view = *t;
 	row->view.stats = NULL;
+	row->view.stages = NULL;
 	row->view.watch = NULL;
 	row->view.stalled = NULL;
 	read_counters(&row->stats, t->stats, sizeof(row->stats));
+	for (unsigned i = 0; t->stages && i < OOO_RECORD_STAGES; i++)
+		row->stage_ns[i] = stat_read(&t->stages->stage[i].sum_ns);
 	row->stalled = t->watch->stalled;
 	row->some_ns = stat_read(&t->stalled->some_ns);
 	row->full_ns = stat_read(&t->stalled->full_ns);
@@ -135,7 +140,8 @@ enum type {
 	COUNTER,
 	GAUGE,
 	INFO,
-	HISTOGRAM
+	HISTOGRAM,
+	STAGES /* a counter for each stage of a request */
 };
 
 static double inflight(const struct tenant_row *t)
@@ -169,10 +175,8 @@ static const struct metric {
 #define NR_METRICS (sizeof(metrics) / sizeof(metrics[0]))
 
 static const char *const type_names[] = {
-	[COUNTER] = "counter",
-	[GAUGE] = "gauge",
-	[INFO] = "gauge",
-	[HISTOGRAM] = "histogram",
+	[COUNTER] = "counter",     [GAUGE] = "gauge",    [INFO] = "gauge",
+	[HISTOGRAM] = "histogram", [STAGES] = "counter",
 };
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -305,11 +309,33 @@ static void add_histogram(struct piece *p, const struct tenant_row *t, const str
 	add_value(p, SECONDS(t->stats.latency_ns_sum));
 }
 
+static void add_stages(struct piece *p, const struct tenant_row *t, const struct metric *metric)
+{
+	static const char *const keys[] = {
+#define STAGE(NAME, key, help) key,
+		OOO_RECORD_STAGE_LIST(STAGE)
+#undef STAGE
+	};
+
+	/* The last one, WAKE, is known to the tenants alone. */
+	for (unsigned i = 0; i < OOO_STAGE_WAKE; i++) {
+		begin_sample(p, metric, "_total");
+		tenant_labels(p, t);
+		add_label(p, "stage", keys[i]);
+		end_labels(p);
+		add_value(p, SECONDS(t->stage_ns[i]));
+	}
+}
+
 static void add_tenant(struct piece *p, const struct metrics *m, const struct tenant_row *t,
 		       const struct metric *metric)
 {
 	if (metric->type == HISTOGRAM) {
 		add_histogram(p, t, metric);
+		return;
+	}
+	if (metric->type == STAGES) {
+		add_stages(p, t, metric);
 		return;
 	}
 	begin_sample(p, metric, metric->type == COUNTER ? "_total" : "");

@@ -150,12 +150,17 @@ static void checks(FILE *f)
 
 static void metrics(FILE *f)
 {
-	const char *type;
+	enum {
+		COUNTER,
+		GAUGE,
+		INFO,
+		HISTOGRAM,
+		STAGES
+	};
+	static const char *const notes[] = { [HISTOGRAM] = "histogram", [STAGES] = "by stage" };
 
 #define METRIC(SCOPE, TYPE, name, unit, VALUE, help)                                               \
-	type = #TYPE;                                                                              \
-	item(f, !strcmp(type, "COUNTER") ? #name "_total" : #name,                                 \
-	     !strcmp(type, "HISTOGRAM") ? "histogram" : NULL, help);
+	item(f, TYPE == COUNTER || TYPE == STAGES ? #name "_total" : #name, notes[TYPE], help);
 #include "agent/watch/metrics.def"
 }
 

@@ -30,12 +30,13 @@ start_agent()
 trap 'stop_agent; rm -rf "$dir"' EXIT
 
 "$OOO_BUILD/tests/bench/sched"
+"$OOO_BUILD/tests/bench/stages"
 
 start_agent --device sim
 "$OOO_BUILD/tests/bench/ring"
 stop_agent
 
-start_agent --device sim --policy-file "$dir/policy.json"
+start_agent --device sim --sim-paced --policy-file "$dir/policy.json"
 "$OOO_BUILD/tests/bench/control"
 stop_agent
 
@@ -50,3 +51,5 @@ if "$OOO_PYTHON" -c 'import onnxruntime' 2>/dev/null; then
 else
 	echo 'resnet50: left out: onnxruntime is not there (see tests/requirements.txt)' >&2
 fi
+
+ROUNDS=1 tests/bench/trace.sh
