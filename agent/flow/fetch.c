@@ -243,6 +243,8 @@ static bool fetch_tenant(struct dispatcher *d, struct tenant *t)
 		copy_slot(&sqe, &m->sqes[(m->sq_head + i) & m->sq_mask]);
 		take_slot(d, t, &sqe);
 	}
+	if (t->inflight >= m->sq_entries)
+		t->full_ns = d->now_ns;
 	if (t->waited && n < room)
 		end_wait(d, t);
 	m->sq_head += n;

@@ -108,8 +108,9 @@ enum ooo_record_stage {
 
 enum ooo_record_request_flag {
 	OOO_RECORD_WAITED_READER = 1u << 0, /* in the ring, because completions were not read */
-	OOO_RECORD_WAITED_ROOM = 1u << 1,   /* in the ring: as many in flight as completions fit */
-	OOO_RECORD_WAITED_SLOT = 1u << 2,   /* for a workspace slot of its program */
+	OOO_RECORD_WAITED_ROOM =
+		1u << 1, /* or for its tenant's others, with as many in flight as can be */
+	OOO_RECORD_WAITED_SLOT = 1u << 2, /* for a workspace slot of its program */
 };
 
 /* A finished request. */

@@ -75,7 +75,7 @@ class Trial:
 
 
 def stopped(trial, victim, _):
-    victim.send("one 40")
+    victim.send("one 400")  # 60 ms: it is still at it then
     time.sleep(0.005)
     trial.agent.process.send_signal(signal.SIGSTOP)
     time.sleep(0.1)
@@ -116,7 +116,10 @@ def neighbour(trial, victim, heavy):
 
 
 def full_ring(trial, victim, _):
-    victim.do("load 60")
+    victim.send("load 80")
+    time.sleep(0.02)  # the first requests find room, and may wait longer behind one another
+    trial.began = time.monotonic_ns()
+    victim.wait()
     return trial.slowest("victim")
 
 
