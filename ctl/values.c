@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Values on the command line: numbers that must have their unit, and words of a list. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,24 @@ static int number_value(const struct ctl_arg_info *arg, const char *given, uint6
 	}
 }
 
+/* An id, or a name: 0. */
+static int tenant_value(const struct ctl_arg_info *arg, const char *text, uint64_t *out, char *why,
+			size_t why_bytes)
+{
+	uint64_t id;
+
+	*out = 0;
+	if (!units_number(text, false, &id))
+		return 0;
+	if (id > arg->max) {
+		snprintf(why, why_bytes, "'%.32s' is no tenant's id: they go to %" PRIu64, text,
+			 arg->max);
+		return -EINVAL;
+	}
+	*out = id;
+	return 0;
+}
+
 int words_value(const struct ctl_arg_info *arg, const char **text, uint64_t *out, char *why,
 		size_t why_bytes)
 {
@@ -106,11 +125,9 @@ int words_value(const struct ctl_arg_info *arg, const char **text, uint64_t *out
 		snprintf(why, why_bytes, "%s is empty", arg->value);
 		return -EINVAL;
 	}
-	if (arg->type == ARG_TENANT && units_number(*text, false, out) && *out > UINT32_MAX) {
-		snprintf(why, why_bytes, "'%.32s' is no tenant's id: they go to 4294967295", *text);
-		return -EINVAL;
-	}
-	if (arg->type == ARG_TEXT || arg->type == ARG_TENANT)
+	if (arg->type == ARG_TENANT)
+		return tenant_value(arg, *text, out, why, why_bytes);
+	if (arg->type == ARG_TEXT)
 		return 0;
 	if (arg->type == ARG_WORD)
 		return word_value(arg, *text, out, why, why_bytes);
