@@ -50,6 +50,7 @@ struct turn_stats {
 	uint64_t lost;           /* 1: of no use in this process; the door decides what follows */
 	uint64_t gone;           /* 1: the device is lost for good */
 	uint64_t drops;          /* tenants dropped for breaking the protocol */
+	uint64_t spread;         /* 1024ths: agent/flow/admit.c; 0: not measured */
 };
 
 struct dispatcher; /* private to agent/turn.c and agent/flow: see agent/flow/flow.h */

@@ -8,6 +8,10 @@
  *                  and a burst; but no later than the end of everybody's backlog, unless others
  *                  were refused lately.
  *
+ * Where items run side by side, `width` of them at best: steps that wait for each other, bundles that
+ * company does not fill and what launches cost make it less. How much less is measured while there is
+ * more to do than the device takes, and predictions count with it.
+ *
  * Programs that have hardly been measured are let in without a promise, as is a request that finds
  * the device idle: else a wrong guess would never be corrected.
  *
@@ -31,16 +35,57 @@ static uint64_t free_ns(const struct dispatcher *d)
 	return d->now_ns + queued + d->caps->launch_ns;
 }
 
+#define SPREAD_SAMPLE_NS 2000000
+#define SPREAD_MOST      (64 * SPREAD_ONE)
+
+/* Work, as the device gets through it when it has enough of it. */
+static uint64_t spread_ns(const struct dispatcher *d, uint64_t work_ns)
+{
+	uint64_t factor = d->spread.factor;
+
+	if (factor <= SPREAD_ONE)
+		return work_ns;
+	return work_ns / SPREAD_ONE * factor + work_ns % SPREAD_ONE * factor / SPREAD_ONE;
+}
+
+/* A sample counts if all along there was work left, of as many requests as run side by side. */
+void admit_pace(struct dispatcher *d)
+{
+	struct spread *s = &d->spread;
+	uint64_t took = d->now_ns - s->start_ns, factor;
+
+	if (d->width <= 1)
+		return;
+	if (!d->backlog_ns || d->nr_requests < d->width) {
+		s->start_ns = d->now_ns;
+		s->work_ns = 0;
+		return;
+	}
+	if (took < SPREAD_SAMPLE_NS || s->work_ns < took)
+		return;
+	factor = took * d->width * SPREAD_ONE / s->work_ns;
+	if (factor < SPREAD_ONE)
+		factor = SPREAD_ONE;
+	if (factor > SPREAD_MOST)
+		factor = SPREAD_MOST;
+	if (!s->factor)
+		s->factor = SPREAD_ONE;
+	s->factor = (uint32_t)((s->factor * 3ull + factor) / 4);
+	__atomic_store_n(&d->stats.spread, s->factor, __ATOMIC_RELAXED);
+	s->start_ns = d->now_ns;
+	s->work_ns = 0;
+}
+
 static uint64_t share_finish_ns(const struct dispatcher *d, const struct request *r, uint64_t from)
 {
 	const struct tenant *t = r->tenant;
-	uint64_t all = from + (d->backlog_ns + r->work_ns) / d->width, own;
+	uint64_t all = from + spread_ns(d, d->backlog_ns + r->work_ns) / d->width, own;
 	int64_t credit = policy_lag_ns(&d->policy, t) + BURST_NS + 4 * (int64_t)r->work_ns;
 	int64_t work = (int64_t)(t->backlog_ns + r->work_ns) - credit;
 
 	if (work <= 0)
 		return from;
-	own = from + policy_share_ns(&d->policy, t, (uint64_t)work) / d->width;
+	own = from + policy_share_ns(&d->policy, t, spread_ns(d, (uint64_t)work)) / d->width;
 	return own < all || d->wanting ? own : all;
 }
 
@@ -52,7 +97,7 @@ static void admit_deadline(struct dispatcher *d, struct request *r)
 	r->promise = (struct promise){
 		.due_ns = r->due_ns,
 		.number = r->number,
-		.work_ns = r->work_ns,
+		.work_ns = spread_ns(d, r->work_ns),
 		.path_ns = program_path_ns(r->inst, r->work_ns),
 	};
 	fit = promises_fit(&d->promises, &r->promise, from);
@@ -156,11 +201,12 @@ void admit_bound(struct dispatcher *d, struct request *r)
 static void update_promise(struct dispatcher *d, struct request *r, uint64_t left)
 {
 	struct promise *p = &r->promise;
+	uint64_t work = spread_ns(d, left);
 
-	if (!p->work_ns || left > p->work_ns - p->work_ns / 8)
+	if (!p->work_ns || work > p->work_ns - p->work_ns / 8)
 		return;
 	promises_remove(&d->promises, p);
-	p->work_ns = left;
+	p->work_ns = work;
 	p->path_ns = program_path_ns(r->inst, left);
 	if (left)
 		promises_add(&d->promises, p);
@@ -190,6 +236,6 @@ void admit_ended(struct dispatcher *d, struct request *r)
 {
 	drop_backlog(d, r, request_left_ns(r));
 	r->tenant->nr_bound--;
-	if (r->status == OOO_OK && r->inst->nr_measured < UINT32_MAX)
+	if ((r->status == OOO_OK || r->status == OOO_LATE) && r->inst->nr_measured < UINT32_MAX)
 		__atomic_store_n(&r->inst->nr_measured, r->inst->nr_measured + 1, __ATOMIC_RELAXED);
 }

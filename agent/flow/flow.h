@@ -36,6 +36,15 @@ struct company {
 	uint32_t nr;
 };
 
+/* How much longer work takes than if `width` items always ran side by side: agent/flow/admit.c. */
+struct spread {
+	uint64_t start_ns; /* of this sample */
+	uint64_t work_ns;  /* done in it, as predicted */
+	uint32_t factor;   /* 1024ths, at least SPREAD_ONE */
+};
+
+#define SPREAD_ONE 1024u
+
 struct dispatcher {
 	struct turn_config config;
 	const struct device_ops *ops;
@@ -56,6 +65,7 @@ struct dispatcher {
 	struct company company;
 	struct tenant *wanting, *wanting_tail; /* refused lately, the longest ago first */
 	uint64_t backlog_ns;                   /* predicted work that is bound and not issued */
+	struct spread spread;
 	uint32_t nr_urgent;   /* active requests of latency tenants, or with a deadline */
 	uint32_t nr_requests; /* in flight, of all tenants */
 
@@ -116,6 +126,7 @@ void awake_poll(struct dispatcher *d);                     /* when it is time */
 /* admit.c: caps, deadlines, backlog. */
 enum ooo_status admit_request(struct dispatcher *d, struct request *r);
 void admit_bound(struct dispatcher *d, struct request *r);
+void admit_pace(struct dispatcher *d);                                   /* after bundles retired */
 void admit_issued(struct dispatcher *d, struct request *r, uint64_t ns); /* one step of it */
 void admit_forget(struct dispatcher *d, struct tenant *t);               /* it goes */
 void admit_expire(struct dispatcher *d);

@@ -256,6 +256,7 @@ static void retire_item(struct dispatcher *d, struct bundle *b, struct bundle_it
 	struct request *r = item->request;
 	struct tenant *t = r->tenant;
 
+	d->spread.work_ns += item->predicted_ns;
 	policy_charge(&d->policy, t, (int64_t)item->service_ns - item->predicted_ns);
 	stage_ran(r, b, stage_is_copy(&r->inst->program->steps[item->step]), d->now_ns);
 	r->nr_flying--;
@@ -355,6 +356,8 @@ bool retire_run(struct dispatcher *d)
 		d->nr_flying--;
 		retire_bundle(d, done[i]);
 	}
+	if (n)
+		admit_pace(d);
 	if (settled)
 		fault_settle(d);
 	if (d->unpublished)

@@ -51,11 +51,15 @@ static double share_of(const struct registry *r, const struct registry_entry *of
 	return rate_share(peers, nr, policy_weight(&of->params));
 }
 
-static double side_by_side(const struct device_caps *caps)
+/* With what it was seen to make of its width when it had enough to do. */
+static double side_by_side(const struct registry_device *d)
 {
-	unsigned n = caps->width ? caps->width : caps->threads;
+	double n = d->caps->width ? d->caps->width : d->caps->threads;
+	uint64_t spread = d->stats ? stat_read(&d->stats->spread) : 0;
 
-	return n ? n : 1;
+	if (spread)
+		n = n * 1024 / (double)spread;
+	return n > 1 ? n : 1;
 }
 
 int registry_admit_rate(const struct registry *r, uint32_t tenant, uint32_t program, double per_s,
@@ -77,7 +81,7 @@ int registry_admit_rate(const struct registry *r, uint32_t tenant, uint32_t prog
 		.slo_ns = slo_ns ? slo_ns : e->params.slo_ns,
 		.work_ns = stat_read(&inst->work_ns),
 		.blocked_ns = d->config->runahead_us * 1000ull + d->caps->launch_ns,
-		.side_by_side = side_by_side(d->caps),
+		.side_by_side = side_by_side(d),
 		.share = share_of(r, e),
 	};
 	ask.path_ns = program_path_ns(inst, ask.work_ns);

@@ -154,6 +154,20 @@ refused 2 'line 1: not what' --device device.json --record broken.jsonl
 echo '{ "tenants": { "nobody": { "weight": 3 } } }' >broken.json
 refused 2 'no group has such a name' --device device.json --tenants one.json --policy broken.json
 
+# Of half as much again as the device can do, it still does nine tenths in time: the rest is refused, not late.
+goodput()
+{
+	cat >over.json <<-END
+		{ "groups": [ { "name": "r", "count": 16, "program": "resnet50", "rate": "$1/s",
+		  "slo": "8ms", "deadlines": true, "admission": "reject" } ] }
+	END
+	"$ctl" simulate --device h100 --tenants over.json --duration 3s --json >out
+	jq '.runs[0].total.goodput_per_s' out
+}
+most=$(goodput 330)
+over=$(goodput 500)
+[ "$(jq -n "$over >= 0.9 * $most")" = true ] || fail "goodput falls from $most to $over a second"
+
 # A device file of this machine's processor, and it can be simulated.
 "$ctl" calibrate --device cpu --threads 1 --programs mlp --tenants 2 --duration 1s -o cpu.json 2>/dev/null
 echo '{ "groups": [ { "name": "one", "program": "mlp", "closed": 1 } ] }' >mlp.json
